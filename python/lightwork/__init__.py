@@ -1,0 +1,102 @@
+"""Lightwork: Python's `multiprocessing`, rebuilt.
+
+The layers; imports only point downward:
+
+    cli                                              argument parsing
+    compare                                          features, built on the public API
+    pool                                             jobs, workers, who died
+    process thread queues synchronize sharedctypes   the primitives
+    context, launch                                  fork, spawn or forkserver
+    reduction, errors                                pickling, the exception tree
+    _native (Rust)                                   what lives in shared memory
+"""
+
+import sys as _sys
+
+if _sys.platform != "linux":
+    raise ImportError(f"lightwork runs on Linux only (memfd, futex, pidfd); this is {_sys.platform}: use multiprocessing")
+
+from multiprocessing.process import active_children, current_process, parent_process
+
+from . import errors, process, reduction
+from ._install import install
+from .context import AuthenticationError, BufferTooShort, Process, ProcessError, TimeoutError, _default_context
+from .errors import LightworkError
+from .thread import Thread
+
+__version__ = "0.1.0"
+
+allow_connection_pickling = _default_context.allow_connection_pickling
+Array = _default_context.Array
+Barrier = _default_context.Barrier
+BoundedSemaphore = _default_context.BoundedSemaphore
+Condition = _default_context.Condition
+cpu_count = _default_context.cpu_count
+Event = _default_context.Event
+freeze_support = _default_context.freeze_support
+get_all_start_methods = _default_context.get_all_start_methods
+get_context = _default_context.get_context
+get_logger = _default_context.get_logger
+get_start_method = _default_context.get_start_method
+JoinableQueue = _default_context.JoinableQueue
+Lock = _default_context.Lock
+log_to_stderr = _default_context.log_to_stderr
+Manager = _default_context.Manager
+Pipe = _default_context.Pipe
+Pool = _default_context.Pool
+Queue = _default_context.Queue
+RawArray = _default_context.RawArray
+RawValue = _default_context.RawValue
+reducer = reduction
+RLock = _default_context.RLock
+Semaphore = _default_context.Semaphore
+set_executable = _default_context.set_executable
+set_forkserver_preload = _default_context.set_forkserver_preload
+set_start_method = _default_context.set_start_method
+SimpleQueue = _default_context.SimpleQueue
+Value = _default_context.Value
+
+__all__ = [
+    "Array",
+    "AuthenticationError",
+    "Barrier",
+    "BoundedSemaphore",
+    "BufferTooShort",
+    "Condition",
+    "Event",
+    "JoinableQueue",
+    "LightworkError",
+    "Lock",
+    "Manager",
+    "Pipe",
+    "Pool",
+    "Process",
+    "ProcessError",
+    "Queue",
+    "RLock",
+    "RawArray",
+    "RawValue",
+    "Semaphore",
+    "SimpleQueue",
+    "Thread",
+    "TimeoutError",
+    "Value",
+    "active_children",
+    "allow_connection_pickling",
+    "cpu_count",
+    "current_process",
+    "errors",
+    "freeze_support",
+    "get_all_start_methods",
+    "get_context",
+    "get_logger",
+    "get_start_method",
+    "install",
+    "log_to_stderr",
+    "parent_process",
+    "process",
+    "reducer",
+    "set_executable",
+    "set_forkserver_preload",
+    "set_start_method",
+]

@@ -1,0 +1,39 @@
+"""The shared memory of this family of processes, as numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import _native
+
+__all__ = ["Stats", "set_budget", "stats"]
+
+
+class Stats(NamedTuple):
+    """Bytes of the arena."""
+
+    #: In blocks in use, rounded to the 64 KiB runs they lie in.
+    used: int
+    #: The most ever used at once.
+    peak: int
+    #: Free, and kept warm for the next to use it.
+    free: int
+    #: The most that may be in use at once.
+    budget: int
+    #: Of the address range.
+    size: int
+
+
+def stats() -> Stats:
+    """What is used now."""
+    return Stats(*_native.arena_stats())
+
+
+def set_budget(nbytes: int) -> None:
+    """Let at most `nbytes` bytes be in use at once, in the whole family; past that an allocation raises ArenaFull.
+
+    The default is three quarters of the machine's (or the memory cgroup's) memory. Raises ValueError for less than 1 MiB.
+    """
+    if nbytes < 1 << 20:
+        raise ValueError(f"a budget of {nbytes} bytes is less than 1 MiB, which the primitives themselves need")
+    _native.set_arena_budget(nbytes)

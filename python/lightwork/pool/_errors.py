@@ -1,0 +1,95 @@
+"""How a task's failure is told: exceptions that came from a worker, and the sentence about a worker's death."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+
+from ..errors import RemoteTraceback as _RemoteTraceback
+from ..errors import WorkerDied
+
+
+class RemoteTraceback(_RemoteTraceback):
+    """The cause of an exception that a task raised: its text, `tb`, is the traceback in the worker."""
+
+    def __init__(self, tb: str) -> None:
+        super().__init__(tb)
+        self.tb = tb
+
+    def __str__(self) -> str:
+        return self.tb
+
+
+class ExceptionWithTraceback:
+    """Carries an exception to another process; unpickled it is the exception, with a RemoteTraceback as its cause."""
+
+    def __init__(self, exc: BaseException, tb: object) -> None:
+        lines = traceback.format_exception(type(exc), exc, tb)  # type: ignore[arg-type]
+        self.exc = exc
+        self.tb = quoted("".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return rebuild_exc, (self.exc, self.tb)
+
+
+def rebuild_exc(exc: BaseException, tb: str) -> BaseException:
+    exc.__cause__ = RemoteTraceback(tb)
+    return exc
+
+
+def quoted(text: str) -> str:
+    """A remote traceback as it stands in a local one."""
+    return f'\n"""\n{text}"""'
+
+
+class MaybeEncodingError(Exception):
+    """A result or an exception that could not be pickled in the worker, or not unpickled in the parent.
+
+    `value` is the `repr()` of what was to be sent, `exc` that of the error in sending it.
+    """
+
+    def __init__(self, exc: object, value: object) -> None:
+        self.exc = exc if isinstance(exc, str) else described(exc)
+        self.value = value if isinstance(value, str) else described(value)
+        super().__init__(self.exc, self.value)
+
+    def __str__(self) -> str:
+        return f"Error sending result: '{self.value}'. Reason: '{self.exc}'"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+
+def described(value: object) -> str:
+    """`repr(value)`, also for objects whose own `__repr__` fails."""
+    try:
+        return repr(value)
+    except Exception as e:
+        return f"<{type(value).__name__} object, repr() of which raised {type(e).__name__}>"
+
+
+def worker_died(what: str, pid: int, exitcode: int | None) -> WorkerDied:
+    """The error of the task `what` whose worker ended before it gave a result."""
+    return WorkerDied(f"worker process {pid} {_end(exitcode)} while it ran {what}", pid=pid, exitcode=exitcode)
+
+
+def stillborn(pid: int, exitcode: int | None) -> WorkerDied:
+    """The reason for giving up a pool whose workers end before they are ready for a task."""
+    text = (
+        f"worker process {pid} {_end(exitcode)} before it was ready for a task; what it printed on stderr says more "
+        "(a start method other than fork needs `if __name__ == '__main__':` around the code that makes the pool)"
+    )
+    return WorkerDied(text, pid=pid, exitcode=exitcode)
+
+
+def _end(exitcode: int | None) -> str:
+    if exitcode is None:
+        return "ended"
+    if exitcode >= 0:
+        return f"exited with code {exitcode}"
+    try:
+        name = signal.Signals(-exitcode).name
+    except ValueError:
+        name = f"signal {-exitcode}"
+    hint = " (by the kernel, if memory ran out)" if -exitcode == signal.SIGKILL else ""
+    return f"was killed by {name}{hint}"

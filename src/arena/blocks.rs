@@ -1,0 +1,100 @@
+//! One face for small and large blocks. Their owner words have the same states:
+//!
+//! | state | meaning | a death of the owner |
+//! |---|---|---|
+//! | word 0 | free | |
+//! | CELL | a primitive or a shared array | it stays: others may hold it |
+//! | LETTER | a message that its writer is preparing | freed when the span is adopted, or by the queue's recovery |
+//! | QUEUED | a message that a queue's slot names | the slot decides |
+
+use super::Full;
+use super::heap;
+use super::layout::{GRANULE, at, descriptor};
+use super::runs::{self, Kind};
+use crate::members;
+use crate::sys::memory;
+use std::sync::atomic::Ordering::*;
+
+pub const CELL: u64 = 1;
+pub const LETTER: u64 = 2;
+pub const QUEUED: u64 = 3;
+
+/// Large blocks are brought in before use from here on, so that a lack of memory is an error and not a signal.
+const POPULATE: u64 = 1 << 20;
+
+/// A block of at least `bytes` bytes, aligned to 64, in `state`; its content is undefined. Returns its offset.
+pub fn alloc(bytes: u64, state: u64) -> Result<u64, Full> {
+    if bytes <= heap::LARGEST {
+        return heap::alloc(bytes, state);
+    }
+    large(bytes, state).map(|(offset, _)| offset)
+}
+
+/// The same, filled with zeros.
+pub fn alloc_zeroed(bytes: u64, state: u64) -> Result<u64, Full> {
+    let (offset, dirty) = if bytes <= heap::LARGEST { (heap::alloc(bytes, state)?, true) } else { large(bytes, state)? };
+    if dirty {
+        // SAFETY: the block is ours and holds at least `bytes`.
+        unsafe { std::ptr::write_bytes(at::<u8>(offset), 0, bytes as usize) };
+    }
+    Ok(offset)
+}
+
+fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
+    let (first, dirty) = runs::alloc(bytes.div_ceil(GRANULE), Kind::Large, 0)?;
+    let d = descriptor(first);
+    d.bytes.store(bytes, Relaxed);
+    d.owner.store(members::me().word(state), Release);
+    let offset = first * GRANULE;
+    // SAFETY: the run is ours and at least this long.
+    if bytes >= POPULATE && unsafe { memory::populate(at::<u8>(offset), bytes as usize) }.is_err() {
+        runs::free(first);
+        let h = super::layout::header();
+        return Err(Full { wanted: bytes, used: h.used.load(Relaxed) * GRANULE, budget: h.budget.load(Relaxed) });
+    }
+    Ok((offset, dirty))
+}
+
+fn is_large(offset: u64) -> bool {
+    runs::is(descriptor(offset / GRANULE), Kind::Large)
+}
+
+/// Give a block back.
+pub fn free(offset: u64) {
+    if is_large(offset) { runs::free(offset / GRANULE) } else { heap::free(offset) }
+}
+
+/// Move a block to another state, in this member's name: one store.
+#[inline]
+pub fn set_state(offset: u64, state: u64) {
+    let word = members::me().word(state);
+    if is_large(offset) {
+        descriptor(offset / GRANULE).owner.store(word, Release);
+    } else {
+        heap::word_of(offset).store(word, Release);
+    }
+}
+
+/// Bytes that the block can hold.
+pub fn size(offset: u64) -> u64 {
+    if is_large(offset) { runs::granules(descriptor(offset / GRANULE)) * GRANULE } else { heap::usable(offset) }
+}
+
+/// The block's owner word.
+pub fn word(offset: u64) -> u64 {
+    if is_large(offset) { descriptor(offset / GRANULE).owner.load(Acquire) } else { heap::word_of(offset).load(Acquire) }
+}
+
+/// Is this the start of a block in use that could hold `bytes`? For handles that come from outside.
+pub fn is_block(offset: u64, bytes: u64) -> bool {
+    let h = super::layout::header();
+    let granule = offset / GRANULE;
+    if !offset.is_multiple_of(64) || granule >= h.top.load(Acquire) || granule < super::layout::first_granule(h.size.load(Acquire)) {
+        return false;
+    }
+    let d = descriptor(granule);
+    if runs::is(d, Kind::Large) {
+        return offset.is_multiple_of(GRANULE) && d.owner.load(Acquire) != 0 && d.bytes.load(Acquire) >= bytes;
+    }
+    heap::is_block(offset) && heap::usable(offset) >= bytes && word(offset) != 0
+}

@@ -1,0 +1,126 @@
+//! The public Lock and RLock. The word is `sync::lock`'s; anybody may free a Lock, only its owner an RLock.
+//!
+//! RLock adds, written by the owner alone while it holds the word: `thread` (0: nobody, so that another thread of the
+//! same process never mistakes itself for the owner between taking the word and naming itself) and `depth`. A death
+//! leaves both stale; whoever inherits the word writes them anew.
+
+use super::{Handle, Kind, create};
+use crate::arena::{Full, layout};
+use crate::members;
+use crate::sync::{Member, Outcome, OwnerLock, Wait};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+#[repr(C)]
+pub struct LockCell {
+    ident: AtomicU64,
+    pub lock: OwnerLock,
+    /// The owner word of the dead member from whom the present holder took the lock, else 0.
+    pub inherited_from: AtomicU64,
+    thread: AtomicU64,
+    pub depth: AtomicU32,
+    /// 1: a take-over raises instead of warning.
+    pub raises: AtomicU32,
+}
+
+/// This thread's name within its process.
+fn thread() -> u64 {
+    thread_local!(static ME: u64 = {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Relaxed)
+    });
+    ME.with(|&t| t)
+}
+
+impl LockCell {
+    pub fn create(kind: Kind, raises: bool) -> Result<Handle, Full> {
+        let h = create(kind, size_of::<Self>() as u64, |_| {})?;
+        Self::of(h.offset).raises.store(raises as u32, Relaxed);
+        Ok(h)
+    }
+
+    pub fn of(offset: u64) -> &'static Self {
+        // SAFETY: the handle was checked to name a cell of this kind; cells hold only atomics and stay mapped.
+        unsafe { &*layout::at::<Self>(offset) }
+    }
+
+    #[inline]
+    pub fn try_acquire(&self) -> bool {
+        self.lock.try_acquire(members::me())
+    }
+
+    pub fn acquire(&self, wait: &mut Wait) -> Outcome {
+        let out = self.lock.acquire_slow(members::me(), wait);
+        if let Outcome::Inherited(dead) = out {
+            self.inherited_from.store(dead.raw(), Release);
+        }
+        out
+    }
+
+    /// False if it was free.
+    #[inline]
+    pub fn release(&self) -> bool {
+        if self.inherited_from.load(Relaxed) != 0 {
+            self.inherited_from.store(0, Relaxed);
+        }
+        self.lock.release() != 0
+    }
+
+    pub fn held_by_this_process(&self) -> bool {
+        self.lock.owner() == Some(members::me())
+    }
+
+    // -- recursive
+
+    #[inline]
+    pub fn is_mine(&self) -> bool {
+        self.thread.load(Relaxed) == thread() && self.held_by_this_process()
+    }
+
+    /// One level deeper, or the first; false if somebody else holds it.
+    #[inline]
+    pub fn try_acquire_again(&self) -> bool {
+        if self.lock.try_acquire(members::me()) {
+            self.taken();
+            return true;
+        }
+        let mine = self.is_mine();
+        if mine {
+            self.depth.store(self.depth.load(Relaxed) + 1, Relaxed);
+        }
+        mine
+    }
+
+    fn taken(&self) {
+        self.thread.store(thread(), Relaxed);
+        self.depth.store(1, Relaxed);
+    }
+
+    pub fn acquire_recursive(&self, wait: &mut Wait) -> Outcome {
+        let out = self.acquire(wait);
+        if matches!(out, Outcome::Done | Outcome::Inherited(_)) {
+            self.taken();
+        }
+        out
+    }
+
+    /// False if this thread does not hold it.
+    #[inline]
+    pub fn release_one(&self) -> bool {
+        if !self.is_mine() {
+            return false;
+        }
+        let depth = self.depth.load(Relaxed);
+        if depth > 1 {
+            self.depth.store(depth - 1, Relaxed);
+        } else {
+            self.depth.store(0, Relaxed);
+            self.thread.store(0, Relaxed);
+            self.release();
+        }
+        true
+    }
+
+    pub fn dead_owner(&self) -> Option<Member> {
+        Member::of(self.inherited_from.load(Acquire))
+    }
+}

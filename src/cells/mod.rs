@@ -1,0 +1,152 @@
+//! The primitives that live in one block each, and how long such a block lives. README.md has the lifetime's proof.
+
+pub mod barrier;
+pub mod event;
+pub mod lock;
+pub mod semaphore;
+pub mod table;
+pub mod waitlist;
+
+use crate::arena::{self, Full, blocks, heap, layout};
+use crate::members;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    Lock = 1,
+    RLock,
+    Semaphore,
+    WaitList,
+    Event,
+    Barrier,
+    Queue,
+    Memory,
+}
+
+/// The name of a cell: where, and which one of those that were there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Handle {
+    pub offset: u64,
+    pub stamp: u64,
+}
+
+/// This process's side of a cell.
+pub struct Local {
+    handles: u32,
+    /// Made here at this time of the birth clock; None for cells that came in a pickle.
+    created: Option<u64>,
+    destroy: fn(u64),
+}
+
+/// What this process knows of cells; a forked child starts with none.
+#[derive(Default)]
+pub struct Cells {
+    held: HashMap<u64, Local>,
+    limbo: Vec<Limbo>,
+}
+
+/// A cell that its creator dropped while processes lived that could have inherited it.
+pub struct Limbo {
+    offset: u64,
+    created: u64,
+    dropped: u64,
+    destroy: fn(u64),
+}
+
+/// Entries in limbo before the living are looked at again: a look costs 3 us a process.
+const PATIENCE: usize = 64;
+
+/// Pickled otherwise than for a child's start: who has it is unknown, so it stays.
+const ESCAPED: u64 = 1 << 55;
+
+/// The first word of each cell: kind (63..56), ESCAPED (55), stamp (54..0); 0 once the cell is gone.
+fn ident(offset: u64) -> &'static AtomicU64 {
+    // SAFETY: every cell starts with this word, at an offset that `create` or `blocks::is_block` vouched for.
+    unsafe { &*layout::at::<AtomicU64>(offset) }
+}
+
+/// A new cell of `bytes` zeroed bytes (its first word included).
+pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> {
+    let offset = match arena::alloc_zeroed(bytes, blocks::CELL) {
+        Ok(o) => o,
+        Err(full) => {
+            empty_limbo();
+            arena::alloc_zeroed(bytes, blocks::CELL).map_err(|_| full)?
+        }
+    };
+    let stamp = layout::header().stamps.fetch_add(1, Relaxed) + 1;
+    let local = Local { handles: 1, created: Some(members::births()), destroy };
+    cells().held.insert(offset, local);
+    ident(offset).store((kind as u64) << 56 | stamp, Release);
+    Ok(Handle { offset, stamp })
+}
+
+/// Does the cell that this handle names still exist, with this kind? Then this process holds it from now on.
+pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
+    if layout::base().is_null() || !blocks::is_block(h.offset, bytes) {
+        return false;
+    }
+    if ident(h.offset).load(Acquire) & !ESCAPED != (kind as u64) << 56 | h.stamp {
+        return false;
+    }
+    cells()
+        .held
+        .entry(h.offset)
+        .and_modify(|l| l.handles += 1)
+        .or_insert(Local { handles: 1, created: None, destroy: |_| {} });
+    true
+}
+
+/// The cell's handle went into a pickle whose fate we do not know.
+pub fn escape(offset: u64) {
+    ident(offset).fetch_or(ESCAPED, AcqRel);
+}
+
+/// A handle object of this process is gone. The last one of the creator frees the cell when nobody else can hold it.
+pub fn release(offset: u64) {
+    let mut cells = cells();
+    let Some(l) = cells.held.get_mut(&offset) else { return }; // inherited by fork: the parent's business
+    l.handles -= 1;
+    if l.handles > 0 {
+        return;
+    }
+    let l = cells.held.remove(&offset).expect("looked up above");
+    let Some(created) = l.created else { return };
+    if ident(offset).load(Acquire) & ESCAPED != 0 {
+        return;
+    }
+    if members::births() == created {
+        drop(cells);
+        gone(offset, l.destroy);
+        return;
+    }
+    cells.limbo.push(Limbo { offset, created, dropped: members::births(), destroy: l.destroy });
+    let full = cells.limbo.len() >= PATIENCE && cells.limbo.len().is_power_of_two();
+    drop(cells);
+    if full || blocks::size(offset) >= 1 << 20 {
+        empty_limbo();
+    }
+}
+
+/// Free what nobody can hold any more.
+fn empty_limbo() {
+    let waiting = std::mem::take(&mut cells().limbo);
+    let (held, free): (Vec<_>, Vec<_>) =
+        waiting.into_iter().partition(|e| members::heirs_alive(e.created, e.dropped));
+    cells().limbo.extend(held);
+    for e in free {
+        gone(e.offset, e.destroy);
+    }
+}
+
+fn gone(offset: u64, destroy: fn(u64)) {
+    destroy(offset);
+    ident(offset).store(0, Release);
+    arena::free(offset);
+}
+
+fn cells() -> std::sync::MutexGuard<'static, Cells> {
+    heap::local().cells.lock().unwrap_or_else(|e| e.into_inner())
+}

@@ -1,0 +1,228 @@
+//! The member table: which processes belong to this family, and which of them are dead. README.md has the protocol.
+
+use crate::arena::layout::{self, MEMBERS};
+use crate::sync::Member;
+use crate::sync::member::STATE;
+use crate::sys;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
+
+/// Nobody's slot: the generation of its last user stays in the word.
+const FREE: u64 = 0;
+/// Reserved by a parent for a child that it is about to start, or by a process that is writing its row.
+const EMBRYO: u64 = 1;
+const ALIVE: u64 = 2;
+
+const NAME: usize = 48;
+
+/// One process. See README.md for the states of `ident`.
+#[repr(C, align(128))]
+pub struct Row {
+    ident: AtomicU64,
+    /// Generation of the member that reserved this row, or 0: who knows the pid of an embryo.
+    parent: AtomicU64,
+    /// When this member was reserved, on the family's birth clock.
+    birth: AtomicU64,
+    start: AtomicU64,
+    pid: AtomicU32,
+    _pad: u32,
+    name: [AtomicU8; NAME],
+}
+
+/// What this process keeps to itself. It lies in a page that reads as zeros in a forked child.
+#[repr(C)]
+pub struct Private {
+    pub me: AtomicU64,
+    pub heap: AtomicPtr<crate::arena::heap::LocalHeap>,
+}
+
+static PRIVATE: AtomicPtr<Private> = AtomicPtr::new(std::ptr::null_mut());
+
+thread_local! {
+    /// The row that this thread reserved for the child it is starting; a fork carries it into the child.
+    static RESERVED: Cell<u64> = const { Cell::new(0) };
+}
+
+pub fn init() -> std::io::Result<()> {
+    if PRIVATE.load(Acquire).is_null() {
+        PRIVATE.store(sys::memory::wiped_on_fork()?.cast(), Release);
+    }
+    Ok(())
+}
+
+#[inline]
+pub fn private() -> &'static Private {
+    // SAFETY: `init` ran when the module was imported; the page is never unmapped and an all-zero `Private` is valid.
+    unsafe { &*PRIVATE.load(Relaxed) }
+}
+
+/// This process, registered at its first need.
+#[inline]
+pub fn me() -> Member {
+    Member::of(private().me.load(Relaxed)).unwrap_or_else(register)
+}
+
+fn row(slot: usize) -> &'static Row {
+    debug_assert!(slot < MEMBERS);
+    // SAFETY: the table is part of the arena's fixed layout, `slot` is below its length, and rows hold only atomics.
+    unsafe { &*layout::at::<Row>(layout::MEMBERS_AT + (slot * size_of::<Row>()) as u64) }
+}
+
+/// Reserve a free row as an embryo; sweeps the dead once if none is free.
+fn reserve(parent: u64) -> Member {
+    for attempt in 0..2 {
+        for slot in 1..MEMBERS {
+            let r = row(slot);
+            let word = r.ident.load(Acquire);
+            if word & STATE != FREE {
+                continue;
+            }
+            let next = Member::new(slot, (word >> 32) as u32 + 1);
+            if r.ident.compare_exchange(word, next.word(EMBRYO), AcqRel, Relaxed).is_ok() {
+                r.pid.store(0, Relaxed);
+                r.start.store(0, Relaxed);
+                r.parent.store(parent, Relaxed);
+                r.birth.store(layout::header().births.fetch_add(1, AcqRel) + 1, Release);
+                layout::header().rows.fetch_max(slot as u64 + 1, AcqRel);
+                return next;
+            }
+        }
+        if attempt == 0 {
+            sweep();
+        }
+    }
+    panic!("lightwork: more than {MEMBERS} live processes in one family");
+}
+
+/// Make row `m` this process's own.
+fn adopt(m: Member) -> Member {
+    let r = row(m.slot());
+    let pid = sys::process::pid();
+    r.start.store(sys::process::start_time(pid).unwrap_or(0), Relaxed);
+    r.pid.store(pid, Release);
+    r.ident.store(m.word(ALIVE), Release);
+    private().me.store(m.raw(), Release);
+    m
+}
+
+#[cold]
+fn register() -> Member {
+    // Two threads may come here together: the second finds the first one's row.
+    static REGISTERING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let reserved = Member::of(RESERVED.replace(0));
+    let _one = REGISTERING.try_lock(); // a fork may have copied it locked: then we are alone anyway
+    if let Some(m) = Member::of(private().me.load(Acquire)) {
+        return m;
+    }
+    match reserved {
+        Some(m) if row(m.slot()).ident.load(Acquire) == m.word(EMBRYO) => adopt(m),
+        _ => adopt(reserve(0)),
+    }
+}
+
+/// A row for the child that this thread starts next. A forked child finds it by itself; others are told the word.
+pub fn reserve_child() -> u64 {
+    let m = reserve(me().raw());
+    RESERVED.set(m.raw());
+    m.raw()
+}
+
+/// The child runs: remember its pid, so that its death is seen even if it never gets to its row. 0: it was not started.
+pub fn child_started(pid: u32) {
+    let Some(m) = Member::of(RESERVED.replace(0)) else { return };
+    let r = row(m.slot());
+    if pid == 0 {
+        let _ = r.ident.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
+    } else if r.ident.load(Acquire) == m.word(EMBRYO) {
+        let start = sys::process::start_time(pid).unwrap_or(0);
+        if r.start.compare_exchange(0, start, AcqRel, Relaxed).is_ok() {
+            let _ = r.pid.compare_exchange(0, pid, AcqRel, Relaxed);
+        }
+    }
+}
+
+/// In a spawned child: take the row that the parent reserved.
+pub fn take_row(word: u64) {
+    RESERVED.set(word);
+}
+
+/// Is this member gone? Frees its row if so: from then on its generation alone says that it is dead.
+pub fn is_dead(m: Member) -> bool {
+    if private().me.load(Relaxed) == m.raw() {
+        return false;
+    }
+    let r = row(m.slot());
+    let word = r.ident.load(Acquire);
+    if word & !STATE != m.raw() || word & STATE == FREE {
+        return true;
+    }
+    let pid = r.pid.load(Acquire);
+    if pid == 0 || sys::process::is_alive(pid, r.start.load(Acquire)) {
+        return false;
+    }
+    if r.ident.compare_exchange(word, m.word(FREE), AcqRel, Relaxed).is_ok() {
+        layout::header().deaths.fetch_add(1, AcqRel);
+    }
+    true
+}
+
+/// Look at every member; returns how many deaths the family has seen.
+pub fn sweep() -> u64 {
+    for slot in 1..layout::header().rows.load(Acquire) as usize {
+        let word = row(slot).ident.load(Acquire);
+        if word & STATE != FREE
+            && let Some(m) = Member::of(word)
+        {
+            is_dead(m);
+        }
+    }
+    deaths()
+}
+
+/// How many deaths have been noticed in this family: who keeps something for the dead compares it with what it saw last.
+#[inline]
+pub fn deaths() -> u64 {
+    layout::header().deaths.load(Acquire)
+}
+
+/// The family's birth clock: one tick for each process reserved.
+#[inline]
+pub fn births() -> u64 {
+    layout::header().births.load(Acquire)
+}
+
+/// Could a living process other than this one have inherited what this process created at `created` and dropped at
+/// `dropped` (on the birth clock)? Those born before have it only by a pickle; our own children born later, never.
+pub fn heirs_alive(created: u64, dropped: u64) -> bool {
+    let mine = me();
+    (1..layout::header().rows.load(Acquire) as usize).any(|slot| {
+        let r = row(slot);
+        let word = r.ident.load(Acquire);
+        match Member::of(word) {
+            Some(m) if word & STATE != FREE && m != mine => {
+                let birth = r.birth.load(Acquire);
+                birth > created && !(birth > dropped && r.parent.load(Acquire) == mine.raw()) && !is_dead(m)
+            }
+            _ => false,
+        }
+    })
+}
+
+/// The pid and the process name of a member, also of a dead one whose row nobody has taken since.
+pub fn describe(m: Member) -> (u32, String) {
+    let r = row(m.slot());
+    if r.ident.load(Acquire) & !STATE != m.raw() {
+        return (0, String::new());
+    }
+    let bytes: Vec<u8> = r.name.iter().map(|b| b.load(Relaxed)).take_while(|&b| b != 0).collect();
+    (r.pid.load(Acquire), String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Tell the others this process's name (cut to what the row holds).
+pub fn set_name(name: &str) {
+    let r = row(me().slot());
+    let bytes = name.bytes().take(NAME - 1).chain(std::iter::repeat(0));
+    for (place, b) in r.name.iter().zip(bytes) {
+        place.store(b, Relaxed);
+    }
+}

@@ -1,0 +1,205 @@
+//! Atomic operations on one number in shared memory, for every type code that holds a number.
+
+use super::memory::Memory;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
+
+/// The machine's view of a number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Form {
+    None,
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    F32,
+    F64,
+}
+
+impl Form {
+    fn from_u8(x: u8) -> Self {
+        use Form::*;
+        [None, I8, I16, I32, I64, U8, U16, U32, U64, F32, F64][x as usize]
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        use Form::*;
+        Some(match name {
+            "i1" => I8,
+            "i2" => I16,
+            "i4" => I32,
+            "i8" => I64,
+            "u1" => U8,
+            "u2" => U16,
+            "u4" => U32,
+            "u8" => U64,
+            "f4" => F32,
+            "f8" => F64,
+            _ => return Option::None,
+        })
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Form::None => 0,
+            Form::I8 | Form::U8 => 1,
+            Form::I16 | Form::U16 => 2,
+            Form::I32 | Form::U32 | Form::F32 => 4,
+            Form::I64 | Form::U64 | Form::F64 => 8,
+        }
+    }
+
+    fn is_float(self) -> bool {
+        matches!(self, Form::F32 | Form::F64)
+    }
+
+    /// A Python number as bits; an int wraps as in C (and as ctypes does).
+    fn bits(self, x: &Bound<'_, PyAny>) -> PyResult<u64> {
+        match self {
+            Form::F32 => Ok((x.extract::<f64>()? as f32).to_bits() as u64),
+            Form::F64 => Ok(x.extract::<f64>()?.to_bits()),
+            _ => match x.extract::<i64>() {
+                Ok(v) => Ok(v as u64),
+                Err(e) if e.is_instance_of::<PyOverflowError>(x.py()) => x.extract::<u64>(),
+                Err(e) => Err(e),
+            },
+        }
+    }
+
+    fn number<'py>(self, py: Python<'py>, bits: u64) -> PyResult<Bound<'py, PyAny>> {
+        Ok(match self {
+            Form::None => py.None().into_bound(py),
+            Form::I8 => (bits as i8).into_pyobject(py)?.into_any(),
+            Form::I16 => (bits as i16).into_pyobject(py)?.into_any(),
+            Form::I32 => (bits as i32).into_pyobject(py)?.into_any(),
+            Form::I64 => (bits as i64).into_pyobject(py)?.into_any(),
+            Form::U8 => (bits as u8).into_pyobject(py)?.into_any(),
+            Form::U16 => (bits as u16).into_pyobject(py)?.into_any(),
+            Form::U32 => (bits as u32).into_pyobject(py)?.into_any(),
+            Form::U64 => bits.into_pyobject(py)?.into_any(),
+            Form::F32 => (f32::from_bits(bits as u32) as f64).into_pyobject(py)?.into_any(),
+            Form::F64 => f64::from_bits(bits).into_pyobject(py)?.into_any(),
+        })
+    }
+
+    fn sum(self, a: u64, b: u64) -> u64 {
+        match self {
+            Form::F32 => (f32::from_bits(a as u32) + f32::from_bits(b as u32)).to_bits() as u64,
+            Form::F64 => (f64::from_bits(a) + f64::from_bits(b)).to_bits(),
+            _ => a.wrapping_add(b),
+        }
+    }
+}
+
+/// The base of Synchronized: `add`, `exchange`, `compare_exchange` on its number, each one atomic step without a lock.
+#[pyclass(subclass, frozen, module = "lightwork._native")]
+pub struct Atomic {
+    address: AtomicUsize,
+    form: AtomicU8,
+}
+
+macro_rules! on_cell {
+    ($form:expr, $p:expr, |$cell:ident| $body:expr) => {
+        // SAFETY: `_bind` checked that the number lies in a Memory, which the Python object keeps, and is aligned; the
+        // form's size selects the type; all access through this class is atomic.
+        unsafe {
+            match $form.bytes() {
+                1 => { let $cell = AtomicU8::from_ptr($p as *mut u8); ($body) as u64 }
+                2 => { let $cell = AtomicU16::from_ptr($p as *mut u16); ($body) as u64 }
+                4 => { let $cell = AtomicU32::from_ptr($p as *mut u32); ($body) as u64 }
+                _ => { let $cell = AtomicU64::from_ptr($p as *mut u64); ($body) as u64 }
+            }
+        }
+    };
+}
+
+#[pymethods]
+impl Atomic {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Atomic { address: AtomicUsize::new(0), form: AtomicU8::new(0) }
+    }
+
+    /// Point at the number of the form ("i4", "u8", "f8", ...) at the start of `memory`.
+    fn _bind(&self, memory: &Bound<'_, Memory>, form: &str) -> PyResult<()> {
+        let f = Form::parse(form).ok_or_else(|| PyValueError::new_err(format!("no atomic form {form:?}")))?;
+        if memory.get().nbytes() < f.bytes() {
+            return Err(PyValueError::new_err(format!("the memory is too small for {form:?}")));
+        }
+        self.address.store(memory.get().address() as usize, Relaxed);
+        self.form.store(f as u8, Release);
+        Ok(())
+    }
+
+    /// Add `n` in one atomic step; returns the new value. An integer wraps around as in C.
+    ///
+    /// Raises TypeError if the value is not a number, or `n` is not one. Atomic with the other operations of this kind,
+    /// not with `value += n` under `get_lock()`: use one or the other.
+    fn add<'py>(&self, n: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let form = self.form()?;
+        let bits = form.bits(n)?;
+        let p = self.address.load(Relaxed);
+        let new = if form.is_float() {
+            let mut old = on_cell!(form, p, |c| c.load(Relaxed));
+            loop {
+                let new = form.sum(old, bits);
+                match self.swap_if(form, p, old, new) {
+                    Ok(()) => break new,
+                    Err(now) => old = now,
+                }
+            }
+        } else {
+            let old = on_cell!(form, p, |c| c.fetch_add(bits as _, AcqRel));
+            old.wrapping_add(bits)
+        };
+        form.number(n.py(), new)
+    }
+
+    /// Store `value`, return what was there before, in one atomic step. Raises TypeError if it is not a number.
+    fn exchange<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let form = self.form()?;
+        let bits = form.bits(value)?;
+        let p = self.address.load(Relaxed);
+        let old = on_cell!(form, p, |c| c.swap(bits as _, AcqRel));
+        form.number(value.py(), old)
+    }
+
+    /// Store `new` if the value is `old` (bit for bit), in one atomic step; returns whether it was. Raises TypeError if
+    /// they are not numbers.
+    fn compare_exchange<'py>(&self, old: &Bound<'py, PyAny>, new: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let form = self.form()?;
+        let (old, new) = (form.bits(old)?, form.bits(new)?);
+        Ok(self.swap_if(form, self.address.load(Relaxed), old, new).is_ok())
+    }
+}
+
+impl Atomic {
+    #[inline]
+    fn form(&self) -> PyResult<Form> {
+        match Form::from_u8(self.form.load(Acquire)) {
+            Form::None => Err(PyTypeError::new_err("atomic operations need a value that is one number")),
+            f => Ok(f),
+        }
+    }
+
+    fn swap_if(&self, form: Form, p: usize, old: u64, new: u64) -> Result<(), u64> {
+        let mut failed = false;
+        let now = on_cell!(form, p, |c| match c.compare_exchange(old as _, new as _, AcqRel, Acquire) {
+            Ok(x) => x,
+            Err(x) => {
+                failed = true;
+                x
+            }
+        });
+        if failed { Err(now) } else { Ok(()) }
+    }
+}

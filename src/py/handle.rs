@@ -1,0 +1,127 @@
+//! What a Python object holds of a cell, how it travels in a pickle, and how threads wait.
+
+use crate::arena::{self, family};
+use crate::cells::{self, Handle, Kind};
+use crate::members;
+use crate::sync::Wait;
+use crate::sys::clock;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
+
+/// Family, offset, stamp: a cell's name in a pickle.
+pub type Name = (u64, u64, u64);
+
+/// This object's share in a cell.
+pub struct Share(Handle);
+
+impl Share {
+    pub fn new(h: Handle) -> Self {
+        Share(h)
+    }
+
+    /// The cell that a pickle names.
+    pub fn attach(py: Python<'_>, what: &str, kind: Kind, name: Name, bytes: u64) -> PyResult<Self> {
+        let (id, offset, stamp) = name;
+        let h = Handle { offset, stamp };
+        if id != family::id() {
+            return Err(error(py, "ForeignHandle", format!(
+                "this {what} belongs to another family of processes: it can only be used by processes that were \
+                 started, directly or not, by the program that made it, through lightwork"
+            )));
+        }
+        if !cells::attach(kind, h, bytes) {
+            return Err(error(py, "ForeignHandle", format!(
+                "this {what} is gone: the process that made it dropped it before the pickle was read; keep a reference \
+                 to it there"
+            )));
+        }
+        Ok(Share(h))
+    }
+
+    #[inline]
+    pub fn offset(&self) -> u64 {
+        self.0.offset
+    }
+
+    /// The name for a pickle; `escapes` unless the pickle goes to a child that is being started.
+    pub fn name(&self, escapes: bool) -> Name {
+        if escapes {
+            cells::escape(self.0.offset);
+        }
+        (family::id(), self.0.offset, self.0.stamp)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        cells::release(self.0.offset);
+    }
+}
+
+/// The share of an object under construction: attached if there is a `handle=`, else made by `make`.
+pub fn share(
+    py: Python<'_>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+    what: &str,
+    kind: Kind,
+    bytes: u64,
+    make: impl FnOnce() -> Result<Handle, arena::Full>,
+) -> PyResult<Share> {
+    if let Some(kwargs) = kwargs
+        && let Some(name) = kwargs.get_item("handle")?
+    {
+        return Share::attach(py, what, kind, name.extract()?, bytes);
+    }
+    super::ensure()?;
+    make().map(Share::new).map_err(|full| arena_full(py, full))
+}
+
+/// An error of `lightwork.errors` by name.
+pub fn error(py: Python<'_>, name: &str, message: String) -> PyErr {
+    static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let class = ERRORS
+        .get_or_try_init(py, || py.import("lightwork.errors").map(Bound::unbind))
+        .and_then(|m| m.bind(py).getattr(name))
+        .and_then(|c| c.cast_into::<PyType>().map_err(PyErr::from));
+    match class {
+        Ok(class) => PyErr::from_type(class, message),
+        Err(_) => PyRuntimeError::new_err(message),
+    }
+}
+
+pub fn arena_full(py: Python<'_>, f: arena::Full) -> PyErr {
+    let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1 << 20) as f64);
+    error(py, "ArenaFull", format!(
+        "shared memory is full: {} asked for, {} of {} in use; drop shared objects, drain queues, or raise the limit \
+         with lightwork.arena.set_budget()",
+        mib(f.wanted), mib(f.used), mib(f.budget)
+    ))
+}
+
+/// Run `f` detached from the interpreter; signal handlers run in between, and what they raise ends the wait.
+pub fn waiting<R: Send>(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    f: impl FnOnce(&mut Wait) -> R + Send,
+) -> PyResult<R> {
+    let deadline = timeout.map(|s| clock::now().saturating_add((s.max(0.0) * 1e9).min(4e18) as u64));
+    let mut raised = None;
+    let r = py.detach(|| {
+        let mut interrupted = || {
+            raised = Python::attach(|py| py.check_signals()).err();
+            raised.is_some()
+        };
+        f(&mut Wait { deadline, interrupted: &mut interrupted, is_dead: members::is_dead })
+    });
+    match raised {
+        Some(e) => Err(e),
+        None => Ok(r),
+    }
+}
+
+/// `block` and `timeout` as the stdlib reads them: what `waiting` takes. A NaN waits for nothing.
+pub fn patience(block: bool, timeout: Option<f64>) -> Option<f64> {
+    if block { timeout.map(|t| if t.is_nan() { 0.0 } else { t }) } else { Some(0.0) }
+}

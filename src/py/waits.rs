@@ -1,0 +1,204 @@
+//! Event, the waiting room of Condition, Barrier.
+
+use super::handle::{Name, Share, arena_full, patience, share, waiting};
+use crate::cells::Kind;
+use crate::cells::barrier::{Arrival, BarrierCell};
+use crate::cells::event::EventCell;
+use crate::cells::table::Entry;
+use crate::cells::waitlist::WaitList as Cell;
+use crate::sync::Outcome;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+/// A flag to wait for.
+#[pyclass(subclass, frozen, module = "lightwork._native")]
+pub struct Event {
+    share: Share,
+    cell: &'static EventCell,
+}
+
+#[pymethods]
+impl Event {
+    #[new]
+    #[pyo3(signature = (*_args, **kwargs))]
+    fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let share = share(py, kwargs, "Event", Kind::Event, size_of::<EventCell>() as u64, EventCell::create)?;
+        Ok(Event { cell: EventCell::of(share.offset()), share })
+    }
+
+    /// Is the flag set?
+    fn is_set(&self) -> bool {
+        self.cell.is_set()
+    }
+
+    /// Set the flag and wake all who wait for it.
+    fn set(&self) {
+        self.cell.set();
+    }
+
+    /// Unset the flag.
+    fn clear(&self) {
+        self.cell.clear();
+    }
+
+    /// Wait until the flag is set, at most `timeout` seconds; False if it was not in that time.
+    #[pyo3(signature = (timeout = None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let cell = self.cell;
+        if cell.is_set() {
+            return Ok(true);
+        }
+        Ok(waiting(py, patience(true, timeout), |w| cell.wait(w))? == Outcome::Done)
+    }
+
+    fn _handle(&self, escapes: bool) -> Name {
+        self.share.name(escapes)
+    }
+}
+
+/// A place taken in a WaitList or Barrier: an address, good for one wait.
+#[derive(Clone, Copy)]
+struct Place(&'static Entry);
+
+impl Place {
+    fn to_int(self) -> usize {
+        self.0 as *const Entry as usize
+    }
+
+    fn from_int(address: usize) -> Self {
+        // SAFETY: the Python classes over this module hand back exactly what `to_int` gave them; entries stay mapped.
+        Place(unsafe { &*(address as *const Entry) })
+    }
+}
+
+/// The waiters of a Condition.
+#[pyclass(subclass, frozen, module = "lightwork._native")]
+pub struct WaitList {
+    share: Share,
+    cell: &'static Cell,
+}
+
+#[pymethods]
+impl WaitList {
+    #[new]
+    #[pyo3(signature = (**kwargs))]
+    fn new(py: Python<'_>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let share = share(py, kwargs, "Condition", Kind::WaitList, size_of::<Cell>() as u64, Cell::create)?;
+        Ok(WaitList { cell: Cell::of(share.offset()), share })
+    }
+
+    /// Take a place, while the condition's lock is held.
+    fn enter(&self, py: Python<'_>) -> PyResult<usize> {
+        self.cell.enter().map(|e| Place(e).to_int()).map_err(|f| arena_full(py, f))
+    }
+
+    /// Wait in the place until notified; False after `timeout` seconds. The place is given back in any case.
+    fn wait(&self, py: Python<'_>, place: usize, timeout: Option<f64>) -> PyResult<bool> {
+        let (cell, place) = (self.cell, Place::from_int(place));
+        Ok(waiting(py, patience(true, timeout), |w| cell.wait(place.0, w))? == Outcome::Done)
+    }
+
+    /// Give a place back without waiting.
+    fn leave(&self, place: usize) {
+        self.cell.leave(Place::from_int(place).0);
+    }
+
+    /// Wake up to `n` waiters, the longest waiting first.
+    fn notify(&self, n: usize) {
+        self.cell.notify(n);
+    }
+
+    /// How many wait.
+    fn waiting(&self) -> usize {
+        self.cell.waiting()
+    }
+
+    fn _handle(&self, escapes: bool) -> Name {
+        self.share.name(escapes)
+    }
+}
+
+/// The state of a Barrier; the action is the Python class's business.
+#[pyclass(subclass, frozen, module = "lightwork._native")]
+pub struct Barrier {
+    share: Share,
+    cell: &'static BarrierCell,
+}
+
+#[pymethods]
+impl Barrier {
+    #[new]
+    #[pyo3(signature = (parties = 1, *_args, **kwargs))]
+    fn new(
+        py: Python<'_>,
+        parties: i64,
+        _args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let n = u32::try_from(parties).ok().filter(|&n| n > 0);
+        let Some(n) = n else {
+            return Err(PyValueError::new_err(format!("a barrier needs at least one party, not {parties}")));
+        };
+        let bytes = size_of::<BarrierCell>() as u64;
+        let share = share(py, kwargs, "Barrier", Kind::Barrier, bytes, || BarrierCell::create(n))?;
+        Ok(Barrier { cell: BarrierCell::of(share.offset()), share })
+    }
+
+    /// Arrive: (index, place, is this the last one?); None if the barrier is broken.
+    fn _arrive(&self, py: Python<'_>) -> PyResult<Option<(u32, usize, bool)>> {
+        match self.cell.arrive().map_err(|f| arena_full(py, f))? {
+            Arrival::Broken => Ok(None),
+            Arrival::Waits(i, e) => Ok(Some((i, Place(e).to_int(), false))),
+            Arrival::Last(i, e) => Ok(Some((i, Place(e).to_int(), true))),
+        }
+    }
+
+    /// Wait for the others; False if the barrier broke (or `timeout` seconds passed, which breaks it).
+    fn _wait(&self, py: Python<'_>, place: usize, timeout: Option<f64>) -> PyResult<bool> {
+        let (cell, place) = (self.cell, Place::from_int(place));
+        Ok(waiting(py, patience(true, timeout), |w| cell.wait(place.0, w))? == Outcome::Done)
+    }
+
+    /// The last one let everybody go; False if the barrier broke meanwhile.
+    fn _pass(&self, place: usize) -> bool {
+        self.cell.pass(Place::from_int(place).0)
+    }
+
+    /// The last one's action failed.
+    fn _fail(&self, place: usize) {
+        self.cell.abort(Some(Place::from_int(place).0));
+    }
+
+    /// Break the barrier: all who wait, and all who come, get BrokenBarrierError.
+    fn abort(&self) {
+        self.cell.abort(None);
+    }
+
+    /// Make the barrier whole and empty; who waits gets BrokenBarrierError.
+    fn reset(&self) {
+        self.cell.reset();
+    }
+
+    /// How many must arrive.
+    #[getter]
+    fn parties(&self) -> u32 {
+        self.cell.parties()
+    }
+
+    /// How many have arrived and wait.
+    #[getter]
+    fn n_waiting(&self) -> u32 {
+        self.cell.waiting()
+    }
+
+    /// Is the barrier broken?
+    #[getter]
+    fn broken(&self) -> bool {
+        self.cell.is_broken()
+    }
+
+    fn _handle(&self, escapes: bool) -> Name {
+        self.share.name(escapes)
+    }
+}

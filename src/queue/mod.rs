@@ -1,0 +1,7 @@
+//! The queue: a growing ring of slots between two internal locks. README.md has the steps, the proof and the deaths.
+
+mod ring;
+mod segment;
+
+pub use ring::{Claim, Full, Ring};
+pub use segment::{INLINE, Payload};

@@ -1,0 +1,436 @@
+//! Put, get, growth and recovery. Step names are those of README.md.
+
+use super::segment::{CLAIMED, INLINE, Payload, STAGED, Segment, Slot};
+use crate::arena::{self, blocks, layout};
+use crate::cells::{self, Handle, Kind};
+use crate::members;
+use crate::sync::member::STATE;
+use crate::sync::wait::{Slice, Slices};
+use crate::sync::{EventCount, Member, Outcome, OwnerLock, Wait};
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+/// Slots of a queue's first segment: 10,000 idle queues take 11 MB.
+const FIRST: u64 = 8;
+/// Slots of its largest: 256 KiB, which stay in a second-level cache.
+const LARGEST: u64 = 4096;
+
+#[repr(C, align(64))]
+pub struct Ring {
+    ident: AtomicU64,
+    /// 0: no limit.
+    maxsize: AtomicU64,
+    /// Messages whose work was reported done (JoinableQueue).
+    done: AtomicU64,
+    all_done: EventCount,
+    put: End,
+    get: End,
+    not_empty: EventCount,
+    not_full: EventCount,
+    /// Segments that readers left while claims in them were open.
+    retired: AtomicU64,
+    /// Deaths of the family up to which lost claims were looked for.
+    deaths_seen: AtomicU64,
+}
+
+/// One end of the ring, on a cache line of its own.
+#[repr(C, align(64))]
+struct End {
+    lock: OwnerLock,
+    /// The index of the next message to put or get.
+    index: AtomicU64,
+    segment: AtomicU64,
+}
+
+/// Why a put did not happen.
+#[derive(Debug)]
+pub enum Full {
+    Queue,
+    Arena(arena::Full),
+}
+
+/// A message taken out, until it is safely with its reader.
+pub struct Claim {
+    slot: &'static Slot,
+    pub payload: Payload,
+}
+
+impl Claim {
+    /// The message's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        let len = self.payload.len as usize;
+        match self.payload.block() {
+            None => &self.payload.data[..len],
+            // SAFETY: the block belongs to the claimed slot until `Drop`, and holds at least `len` bytes.
+            Some(b) => unsafe { std::slice::from_raw_parts(layout::at::<u8>(b), len) },
+        }
+    }
+}
+
+impl Drop for Claim {
+    /// [get.done] The reader has the message: free its block, then its slot.
+    fn drop(&mut self) {
+        if let Some(b) = self.payload.block() {
+            arena::free(b);
+        }
+        self.slot.word.store(0, Release);
+    }
+}
+
+impl Ring {
+    pub fn create(maxsize: u64) -> Result<Handle, arena::Full> {
+        let h = cells::create(Kind::Queue, size_of::<Self>() as u64, |o| Self::of(o).destroy())?;
+        let r = Self::of(h.offset);
+        let first = Segment::create(FIRST, 0)?;
+        r.maxsize.store(maxsize, Relaxed);
+        r.put.segment.store(first, Relaxed);
+        r.get.segment.store(first, Relaxed);
+        Ok(h)
+    }
+
+    pub fn of(offset: u64) -> &'static Self {
+        // SAFETY: the handle was checked to name a queue's cell; rings hold only atomics and stay mapped.
+        unsafe { &*layout::at::<Self>(offset) }
+    }
+
+    pub const BYTES: u64 = size_of::<Self>() as u64;
+
+    pub fn maxsize(&self) -> u64 {
+        self.maxsize.load(Relaxed)
+    }
+
+    #[inline]
+    pub fn len(&self) -> u64 {
+        let head = self.get.index.load(Acquire);
+        self.put.index.load(Acquire).saturating_sub(head)
+    }
+
+    pub fn is_full(&self) -> bool {
+        let max = self.maxsize();
+        max > 0 && self.len() >= max
+    }
+
+    // -- putting
+
+    /// Put without waiting for anything; None if the lock is taken.
+    #[inline]
+    pub fn try_put(&self, p: &Payload) -> Option<Result<(), Full>> {
+        let g = self.put.lock.try_guard(members::me())?;
+        let r = self.put_locked(p);
+        drop(g);
+        if r.is_ok() {
+            self.not_empty.notify(1);
+        }
+        Some(r)
+    }
+
+    /// Put, waiting for the lock and for room.
+    pub fn put(&self, p: &Payload, wait: &mut Wait) -> Result<Outcome, arena::Full> {
+        let mut slices = Slices::idle();
+        loop {
+            let r = {
+                let g = self.put.lock.guard(members::me(), members::is_dead);
+                if g.inherited {
+                    self.recover_put();
+                }
+                self.put_locked(p)
+            };
+            match r {
+                Ok(()) => {
+                    self.not_empty.notify(1);
+                    return Ok(Outcome::Done);
+                }
+                Err(Full::Arena(full)) => return Err(full),
+                Err(Full::Queue) => {}
+            }
+            match self.not_full.sleep_unless(wait, &mut slices, || !self.is_full()) {
+                Slice::Again | Slice::Supervise => {}
+                Slice::TimedOut if !self.is_full() => {}
+                Slice::TimedOut => return Ok(Outcome::TimedOut),
+                Slice::Interrupted => return Ok(Outcome::Interrupted),
+            }
+        }
+    }
+
+    #[inline]
+    fn put_locked(&self, p: &Payload) -> Result<(), Full> {
+        let t = self.put.index.load(Relaxed);
+        let max = self.maxsize.load(Relaxed);
+        if max > 0 && t - self.get.index.load(Acquire) >= max {
+            return Err(Full::Queue);
+        }
+        let mut segment = Segment::of(self.put.segment.load(Relaxed));
+        if segment.next.load(Relaxed) != 0 || segment.slot(t).word.load(Acquire) != 0 {
+            segment = self.advance(segment, t).map_err(Full::Arena)?; // pairs with [get.done]
+        }
+        let slot = segment.slot(t);
+        // SAFETY: we hold the put lock and the slot is free.
+        unsafe { slot.write(p) }; // [put.1]
+        slot.word.store(members::me().word(STAGED), Release); // [put.2]
+        if let Some(b) = p.block() {
+            blocks::set_state(b, blocks::QUEUED); // [put.3]
+        }
+        self.put.index.store(t + 1, Release); // [put.commit]
+        Ok(())
+    }
+
+    /// The segment for message `t` when the present one is full, or was left by a writer who died before saying so.
+    #[cold]
+    fn advance(&self, mut segment: &'static Segment, t: u64) -> Result<&'static Segment, arena::Full> {
+        loop {
+            let next = segment.next.load(Acquire);
+            if next == 0 {
+                break;
+            }
+            self.put.segment.store(next, Release); // [grow.3]
+            segment = Segment::of(next);
+        }
+        if segment.slot(t).word.load(Acquire) != 0 {
+            let capacity = (segment.capacity.load(Relaxed) * 2).min(LARGEST);
+            let fresh = Segment::create(capacity, t)?; // [grow.1]
+            segment.end.store(t, Relaxed);
+            segment.next.store(fresh, Release); // [grow.commit]
+            self.put.segment.store(fresh, Release); // [grow.3]
+            segment = Segment::of(fresh);
+        }
+        Ok(segment)
+    }
+
+    /// The last writer died inside: if it had staged a message without committing it, that message never was.
+    fn recover_put(&self) {
+        let t = self.put.index.load(Relaxed);
+        let segment = Segment::of(self.put.segment.load(Relaxed));
+        let oldest = self.get.index.load(Acquire).max(segment.start.load(Relaxed));
+        if segment.next.load(Acquire) != 0 || t - oldest >= segment.capacity.load(Relaxed) {
+            return; // it had not come to [put.1]: the slot at `t` belongs to an older message
+        }
+        let slot = segment.slot(t);
+        if slot.word.load(Acquire) & STATE == STAGED {
+            // SAFETY: we hold the put lock and the writer of this slot is dead.
+            let p = unsafe { slot.read() };
+            slot.word.store(0, Release);
+            if let Some(b) = p.block() {
+                arena::free(b);
+            }
+        }
+    }
+
+    // -- getting
+
+    /// Get without waiting for anything; None if the lock is taken.
+    #[inline]
+    pub fn try_get(&self) -> Option<Option<Claim>> {
+        let g = self.get.lock.try_guard(members::me())?;
+        let claim = self.get_locked();
+        drop(g);
+        if claim.is_some() {
+            self.room();
+        }
+        Some(claim)
+    }
+
+    /// Get, waiting for the lock and for a message. Done: there is a claim.
+    pub fn get(&self, wait: &mut Wait) -> (Outcome, Option<Claim>) {
+        let mut slices = Slices::idle();
+        loop {
+            let claim = {
+                let g = self.get.lock.guard(members::me(), members::is_dead);
+                if g.inherited {
+                    self.recover_get();
+                }
+                self.get_locked()
+            };
+            if claim.is_some() {
+                self.room();
+                return (Outcome::Done, claim);
+            }
+            match self.not_empty.sleep_unless(wait, &mut slices, || self.len() > 0) {
+                Slice::Again => {}
+                Slice::Supervise => {
+                    members::sweep(); // a reader may have died with a message in its hands
+                }
+                Slice::TimedOut if self.len() > 0 => {}
+                Slice::TimedOut => return (Outcome::TimedOut, None),
+                Slice::Interrupted => return (Outcome::Interrupted, None),
+            }
+        }
+    }
+
+    /// The last reader died inside: a claim at the present index was never committed, the message is still queued.
+    fn recover_get(&self) {
+        members::sweep();
+        let h = self.get.index.load(Relaxed);
+        if h != self.put.index.load(Acquire) {
+            let segment = self.follow(Segment::of(self.get.segment.load(Relaxed)), h);
+            segment.slot(h).word.store(members::me().word(STAGED), Release);
+        }
+    }
+
+    #[inline]
+    fn room(&self) {
+        if self.maxsize.load(Relaxed) > 0 {
+            self.not_full.notify(1);
+        }
+    }
+
+    #[inline]
+    fn get_locked(&self) -> Option<Claim> {
+        if self.deaths_seen.load(Relaxed) != members::deaths()
+            && let Some(claim) = self.claim_of_the_dead()
+        {
+            return Some(claim);
+        }
+        let h = self.get.index.load(Relaxed);
+        if h == self.put.index.load(Acquire) {
+            return None; // pairs with [put.commit]
+        }
+        let mut segment = Segment::of(self.get.segment.load(Relaxed));
+        if segment.next.load(Acquire) != 0 {
+            segment = self.follow(segment, h);
+        }
+        let slot = segment.slot(h);
+        // SAFETY: we hold the get lock and the slot is committed.
+        let payload = unsafe { slot.read() };
+        slot.word.store(members::me().word(CLAIMED), Release); // [get.1]
+        self.get.index.store(h + 1, Release); // [get.commit]
+        Some(Claim { slot, payload })
+    }
+
+    /// Leave segments whose last message was taken.
+    #[cold]
+    fn follow(&self, mut segment: &'static Segment, h: u64) -> &'static Segment {
+        loop {
+            let next = segment.next.load(Acquire);
+            if next == 0 || segment.end.load(Relaxed) != h {
+                return segment;
+            }
+            let left = self.get.segment.load(Relaxed);
+            if self.retired.load(Relaxed) != left {
+                segment.retired_next.store(self.retired.load(Relaxed), Relaxed);
+                self.retired.store(left, Release); // [leave.1]
+            }
+            self.get.segment.store(next, Release); // [leave.commit]
+            segment = Segment::of(next);
+            self.free_retired();
+        }
+    }
+
+    /// Free the left segments in which no claim is open any more.
+    fn free_retired(&self) {
+        let mut keep = 0;
+        let mut at = self.retired.load(Acquire);
+        while at != 0 {
+            let s = Segment::of(at);
+            let next = s.retired_next.load(Relaxed);
+            if s.slots().any(|slot| slot.word.load(Acquire) != 0) {
+                s.retired_next.store(keep, Relaxed);
+                keep = at;
+            } else {
+                arena::free(at);
+            }
+            at = next;
+        }
+        self.retired.store(keep, Release);
+    }
+
+    /// A message that a reader took and died with goes to the next reader.
+    #[cold]
+    fn claim_of_the_dead(&self) -> Option<Claim> {
+        let deaths = members::deaths();
+        let mut at = self.retired.load(Acquire);
+        let retired = std::iter::from_fn(|| {
+            let s = (at != 0).then(|| Segment::of(at))?;
+            at = s.retired_next.load(Relaxed);
+            Some(s)
+        });
+        let current = Segment::of(self.get.segment.load(Relaxed));
+        for slot in retired.chain([current]).flat_map(|s| s.slots()) {
+            let w = slot.word.load(Acquire);
+            if w & STATE == CLAIMED
+                && Member::of(w).is_some_and(members::is_dead)
+                && slot.word.compare_exchange(w, members::me().word(CLAIMED), AcqRel, Relaxed).is_ok()
+            {
+                // SAFETY: we hold the get lock; the slot was committed and its reader is dead.
+                return Some(Claim { slot, payload: unsafe { slot.read() } });
+            }
+        }
+        self.deaths_seen.store(deaths, Relaxed);
+        None
+    }
+
+    // -- JoinableQueue
+
+    /// One message's work is done; false if more was reported than put.
+    pub fn task_done(&self) -> bool {
+        let put = self.put.index.load(Acquire);
+        let counted = self.done.fetch_update(AcqRel, Acquire, |d| (d < put).then_some(d + 1));
+        match counted {
+            Ok(before) if before + 1 == put => self.all_done.notify_all(),
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+        true
+    }
+
+    pub fn unfinished(&self) -> u64 {
+        self.put.index.load(Acquire).saturating_sub(self.done.load(Acquire))
+    }
+
+    pub fn join(&self, wait: &mut Wait) -> Outcome {
+        let mut slices = Slices::idle();
+        loop {
+            if self.unfinished() == 0 {
+                return Outcome::Done;
+            }
+            match self.all_done.sleep_unless(wait, &mut slices, || self.unfinished() == 0) {
+                Slice::Again | Slice::Supervise => {}
+                Slice::TimedOut => return Outcome::TimedOut,
+                Slice::Interrupted => return Outcome::Interrupted,
+            }
+        }
+    }
+
+    /// Sleep until there is a message, without taking it. For the thread behind `fileno()`.
+    pub fn wait_for_message(&self, wait: &mut Wait) -> Outcome {
+        let mut slices = Slices::idle();
+        loop {
+            if self.len() > 0 {
+                self.not_empty.notify(1); // we took a wake-up and no message: pass it on
+                return Outcome::Done;
+            }
+            match self.not_empty.sleep_unless(wait, &mut slices, || self.len() > 0) {
+                Slice::Again | Slice::Supervise => {}
+                Slice::TimedOut => return Outcome::TimedOut,
+                Slice::Interrupted => return Outcome::Interrupted,
+            }
+        }
+    }
+
+    /// With the cell: free segments and the messages nobody took.
+    fn destroy(&self) {
+        let mut at = self.get.segment.load(Acquire);
+        let end = self.put.index.load(Acquire);
+        let mut index = self.get.index.load(Acquire);
+        while at != 0 {
+            let s = Segment::of(at);
+            let next = s.next.load(Acquire);
+            let last = if next != 0 { s.end.load(Acquire) } else { end };
+            for i in index..last {
+                // SAFETY: nobody else holds the queue, and these slots are committed.
+                if let Some(b) = unsafe { s.slot(i).read() }.block() {
+                    arena::free(b);
+                }
+            }
+            index = last.max(index);
+            arena::free(at);
+            at = next;
+        }
+        let mut at = self.retired.load(Acquire);
+        while at != 0 {
+            let next = Segment::of(at).retired_next.load(Acquire);
+            arena::free(at);
+            at = next;
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Slot>() == 64 && INLINE == 48);

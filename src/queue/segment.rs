@@ -1,0 +1,102 @@
+//! A piece of the ring: slots in a block of the arena.
+
+use crate::arena::{self, blocks, layout};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+/// Bytes of a message that fit into its slot. A slot is one cache line: 64 bytes.
+pub const INLINE: usize = 48;
+
+/// States of a slot's owner word; README.md has what each means and what a death does to it.
+pub const STAGED: u64 = 1;
+pub const CLAIMED: u64 = 2;
+
+/// What a slot carries: the message itself, or the block that holds it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Payload {
+    /// The codec's business.
+    pub kind: u32,
+    /// Bytes of the message; above INLINE they lie in the block named by the first eight bytes of `data`.
+    pub len: u32,
+    pub data: [u8; INLINE],
+}
+
+impl Payload {
+    /// The offset of the message's block, if it has one.
+    pub fn block(&self) -> Option<u64> {
+        (self.len as usize > INLINE).then(|| u64::from_le_bytes(self.data[..8].try_into().expect("eight bytes")))
+    }
+}
+
+#[repr(C, align(64))]
+pub struct Slot {
+    pub word: AtomicU64,
+    payload: UnsafeCell<Payload>,
+}
+
+// SAFETY: the payload is only written between finding `word` free under the put lock and the commit, and only read
+// under the get lock (or by recovery) after the commit: see README.md.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    /// # Safety
+    /// The caller holds the put lock and the slot is free.
+    pub unsafe fn write(&self, p: &Payload) {
+        // SAFETY: the caller's promise: nobody else touches the payload of a free slot.
+        unsafe { *self.payload.get() = *p };
+    }
+
+    /// # Safety
+    /// The caller holds the get lock and the slot is committed, or the put lock and the slot is staged by a dead writer.
+    pub unsafe fn read(&self) -> Payload {
+        // SAFETY: the caller's promise: nobody writes to the payload now.
+        unsafe { *self.payload.get() }
+    }
+}
+
+#[repr(C, align(64))]
+pub struct Segment {
+    /// The segment that comes after this one; not 0: writers have left for it, and `end` holds.
+    pub next: AtomicU64,
+    /// The index of the first message in `next`.
+    pub end: AtomicU64,
+    /// The index of the first message of this segment, which lies in slot 0.
+    pub start: AtomicU64,
+    /// A power of two.
+    pub capacity: AtomicU64,
+    /// Left by the readers, with claims still open: the next one such.
+    pub retired_next: AtomicU64,
+}
+
+impl Segment {
+    pub fn create(capacity: u64, start: u64) -> Result<u64, arena::Full> {
+        let bytes = size_of::<Segment>() as u64 + capacity * size_of::<Slot>() as u64;
+        let offset = arena::alloc(bytes, blocks::CELL)?;
+        let s = Self::of(offset);
+        for (word, value) in [(&s.next, 0), (&s.end, 0), (&s.start, start), (&s.capacity, capacity), (&s.retired_next, 0)] {
+            word.store(value, Relaxed);
+        }
+        for i in 0..capacity {
+            s.slot(i + start).word.store(0, Relaxed);
+        }
+        Ok(offset)
+    }
+
+    pub fn of(offset: u64) -> &'static Self {
+        // SAFETY: the ring's words only ever name blocks made by `create`, and frees them only when no slot is in use.
+        unsafe { &*layout::at::<Self>(offset) }
+    }
+
+    #[inline]
+    pub fn slot(&'static self, index: u64) -> &'static Slot {
+        let i = (index - self.start.load(Relaxed)) & (self.capacity.load(Relaxed) - 1);
+        // SAFETY: the slots follow the segment in its block, and `i` is below its capacity.
+        unsafe { &*(self as *const Self).add(1).cast::<Slot>().add(i as usize) }
+    }
+
+    pub fn slots(&'static self) -> impl Iterator<Item = &'static Slot> {
+        let start = self.start.load(Relaxed);
+        (start..start + self.capacity.load(Relaxed)).map(|i| self.slot(i))
+    }
+}

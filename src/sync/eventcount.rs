@@ -1,0 +1,57 @@
+//! Waiting for a condition that other words express ("the queue is not empty").
+//!
+//! Sleeper: 1. load `seq`; 2. store `asleep = 1`; 3. look at the condition; 4. sleep while `seq` is
+//! unchanged. Waker, after committing what makes the condition true: 5. full barrier, load `asleep`; if 0 it is done;
+//! 6. bump `seq`; 7. wake. If nobody slept: 8. `asleep = 0`; 9. bump `seq`; 10. wake all.
+//!
+//! No wake-up is lost: by the barriers of 2 and 5 either the waker sees `asleep`, or the sleeper's 3 sees the commit.
+//! A sleeper whose 1 came before 6 or 9 does not fall asleep in 4. One whose 1 came after 9 does its 2 after 8, so the
+//! flag stays 1. Killed between 5 and 7: one wake-up is missing; a sleeper's slice ends and it looks again. Killed as a
+//! sleeper: `asleep` stays 1 until a waker finds nobody and clears it (8): one wasted system call, not one a message.
+
+use super::Wait;
+use super::wait::{Slice, Slices};
+use crate::sys::futex;
+use std::sync::atomic::{AtomicU32, Ordering::*, fence};
+
+#[repr(C)]
+pub struct EventCount {
+    seq: AtomicU32,
+    asleep: AtomicU32,
+}
+
+impl EventCount {
+    /// Spin, then steps 1 to 4 for one slice. `Again` also says that the condition holds.
+    pub fn sleep_unless(&self, wait: &mut Wait, slices: &mut Slices, ready: impl Fn() -> bool) -> Slice {
+        if slices.is_first() && wait.spin(&ready) {
+            return Slice::Again;
+        }
+        let seq = self.seq.load(SeqCst);
+        self.asleep.store(1, SeqCst);
+        fence(SeqCst);
+        if ready() { Slice::Again } else { wait.sleep(&self.seq, seq, slices) }
+    }
+
+    /// Step 5. The caller's last store before this was a full barrier (the release of an owner lock).
+    #[inline]
+    pub fn notify(&self, n: i32) {
+        if self.asleep.load(SeqCst) != 0 {
+            self.notify_slow(n);
+        }
+    }
+
+    #[cold]
+    fn notify_slow(&self, n: i32) {
+        self.seq.fetch_add(1, SeqCst);
+        if futex::wake(&self.seq, n) == 0 {
+            self.asleep.store(0, SeqCst);
+            self.seq.fetch_add(1, SeqCst);
+            futex::wake(&self.seq, i32::MAX);
+        }
+    }
+
+    pub fn notify_all(&self) {
+        fence(SeqCst);
+        self.notify(i32::MAX);
+    }
+}

@@ -1,0 +1,126 @@
+//! Anonymous shared memory, its mapping, and the one page that a fork wipes.
+
+use std::io::{Error, Result};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::AsRawFd;
+
+/// A sealed, nameless file of `size` bytes; no block is used before it is touched.
+pub fn create(size: u64) -> Result<OwnedFd> {
+    // SAFETY: the name is a C string; the result is checked before it becomes an owned descriptor.
+    let fd = unsafe { libc::memfd_create(c"lightwork".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    if fd < 0 {
+        return Err(Error::last_os_error());
+    }
+    // SAFETY: `fd` is a fresh descriptor that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: plain calls on a descriptor that we own. With the size sealed nobody can truncate the file under a
+    // mapping, so no access inside it can raise SIGBUS.
+    let ok = unsafe {
+        libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) == 0
+            && libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW) == 0
+    };
+    if ok { Ok(fd) } else { Err(Error::last_os_error()) }
+}
+
+/// The size of an open file.
+pub fn size_of(fd: RawFd) -> Result<u64> {
+    // SAFETY: an all-zero stat is a valid place for the result.
+    unsafe {
+        let mut st: libc::stat = std::mem::zeroed();
+        if libc::fstat(fd, &mut st) == 0 { Ok(st.st_size as u64) } else { Err(Error::last_os_error()) }
+    }
+}
+
+/// Map the whole file, shared and writable; kept out of core dumps.
+pub fn map(fd: RawFd, size: u64) -> Result<*mut u8> {
+    // SAFETY: a fresh mapping at an address of the kernel's choice touches nothing that exists.
+    unsafe {
+        let p = libc::mmap(
+            std::ptr::null_mut(),
+            size as usize,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_NORESERVE,
+            fd,
+            0,
+        );
+        if p == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        libc::madvise(p, size as usize, libc::MADV_DONTDUMP);
+        Ok(p.cast())
+    }
+}
+
+/// Take the mapping of `map` away again.
+///
+/// # Safety
+/// Nothing may use the memory afterwards.
+pub unsafe fn unmap(at: *mut u8, size: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { libc::munmap(at.cast(), size as usize) };
+}
+
+/// Bring the pages of a block in now, so that a lack of memory is an error here and not a signal later.
+///
+/// # Safety
+/// `at..at + len` must lie in a mapping of ours.
+pub unsafe fn populate(at: *mut u8, len: usize) -> Result<()> {
+    const MADV_POPULATE_WRITE: libc::c_int = 23;
+    let start = at as usize & !4095;
+    // SAFETY: the caller's promise; rounding down stays inside the page that holds `at`.
+    let r = unsafe { libc::madvise(start as *mut _, at as usize + len - start, MADV_POPULATE_WRITE) };
+    let e = Error::last_os_error();
+    // Before Linux 5.14 the advice does not exist; the pages then come in when they are touched.
+    if r == 0 || e.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(e) }
+}
+
+/// Give the pages of a free block back to the machine; it reads as zeros afterwards.
+///
+/// # Safety
+/// `at..at + len` must lie in a mapping of ours, page-aligned, and hold nothing that is still needed.
+pub unsafe fn punch(at: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { libc::madvise(at.cast(), len, libc::MADV_REMOVE) == 0 }
+}
+
+/// One private page that reads as zeros in a forked child: what it holds is about this process alone.
+pub fn wiped_on_fork() -> Result<*mut u8> {
+    // SAFETY: a fresh anonymous mapping; the advice only concerns this page.
+    unsafe {
+        let p = libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if p == libc::MAP_FAILED || libc::madvise(p, 4096, libc::MADV_WIPEONFORK) != 0 {
+            return Err(Error::last_os_error());
+        }
+        Ok(p.cast())
+    }
+}
+
+/// Random bits from the kernel.
+pub fn random() -> u64 {
+    let mut x = 0u64;
+    // SAFETY: `x` has room for the eight bytes.
+    unsafe { libc::getrandom((&mut x as *mut u64).cast(), 8, 0) };
+    x
+}
+
+/// Bytes of memory that the machine has.
+pub fn physical() -> u64 {
+    // SAFETY: plain queries.
+    unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as u64 * libc::sysconf(libc::_SC_PAGESIZE) as u64 }
+}
+
+/// Duplicate a descriptor above the standard ones, closed on exec.
+pub fn duplicate(fd: RawFd) -> Result<OwnedFd> {
+    // SAFETY: the result is checked before it becomes an owned descriptor.
+    unsafe {
+        let fd = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3);
+        if fd < 0 { Err(Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}

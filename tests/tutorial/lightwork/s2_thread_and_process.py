@@ -1,0 +1,16 @@
+import lightwork as mp
+import threading as td
+import sys
+
+def job(a,d):
+    print('aaaaa')
+
+if __name__=='__main__':
+    if sys.argv[1:]:
+        mp.set_start_method(sys.argv[1])
+    t1 = td.Thread(target=job,args=(1,2))
+    p1 = mp.Process(target=job,args=(1,2))
+    t1.start()
+    p1.start()
+    t1.join()
+    p1.join()

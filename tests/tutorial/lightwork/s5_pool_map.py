@@ -1,0 +1,15 @@
+import lightwork as mp
+import sys
+
+def job(x):
+    return x*x
+
+def multicore():
+    pool = mp.Pool()
+    res = pool.map(job, range(10))
+    print(res)
+
+if __name__ == '__main__':
+    if sys.argv[1:]:
+        mp.set_start_method(sys.argv[1])
+    multicore()

@@ -1,0 +1,15 @@
+import multiprocessing as mp
+
+def job(x):
+    return x*x
+
+def multicore():
+    pool = mp.Pool()
+    res = pool.map(job, range(10))
+    print(res)
+    res = pool.apply_async(job, (2,))
+    # 用get获得结果
+    print(res.get())
+
+if __name__ == '__main__':
+    multicore()

@@ -1,0 +1,3 @@
+import multiprocessing as mp
+
+array = mp.Array('i', [[1, 2], [3, 4]]) # 2维list

@@ -127,10 +127,10 @@ def test_terminal_table_fits_and_marks_the_best_way() -> None:
     assert "\x1b" not in plain.get()
 
 
-@pytest.mark.parametrize("bad", [{"workers": 0}, {"repeat": 0}])
-def test_bad_counts_raise(bad: dict[str, int]) -> None:
+@pytest.mark.parametrize(("workers", "repeat"), [(0, 1), (1, 0)])
+def test_bad_counts_raise(workers: int, repeat: int) -> None:
     with pytest.raises(ValueError, match="must be at least 1, not 0"):
-        time_ways(print, **bad)
+        time_ways(print, workers=workers, repeat=repeat)
 
 
 # A function of one's own ---------------------------------------------------------------------------------------------

@@ -14,11 +14,11 @@ The layers; imports only point downward:
 import sys as _sys
 
 if _sys.platform != "linux":
-    raise ImportError(f"lightwork runs on Linux only (memfd, futex, pidfd); this is {_sys.platform}: use multiprocessing")
+    raise ImportError(f"lightwork runs on Linux only (it needs memfd, futex and pidfd), and this is {_sys.platform}")
 
 from multiprocessing.process import active_children, current_process, parent_process
 
-from . import errors, process, reduction
+from . import arena, errors, process, reduction
 from ._install import install
 from .context import AuthenticationError, BufferTooShort, Process, ProcessError, TimeoutError, _default_context
 from .errors import LightworkError
@@ -83,6 +83,7 @@ __all__ = [
     "Value",
     "active_children",
     "allow_connection_pickling",
+    "arena",
     "cpu_count",
     "current_process",
     "errors",

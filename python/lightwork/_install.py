@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import multiprocessing.context
+from typing import Any
 
 #: What is ours in each submodule.
 _NAMES = {
@@ -49,7 +50,7 @@ def install() -> None:
     if _installed:
         return
     _installed = True
-    ours = importlib.import_module(__package__)
+    ours: Any = importlib.import_module(__package__)
     _keep_start_method()
     for sub, names in _NAMES.items():
         theirs = importlib.import_module(f"multiprocessing.{sub}")
@@ -57,7 +58,7 @@ def install() -> None:
         for name in names.split():
             setattr(theirs, name, getattr(source, name))
     for sub in _CONTEXT_USERS:
-        importlib.import_module(f"multiprocessing.{sub}").get_context = ours.get_context
+        setattr(importlib.import_module(f"multiprocessing.{sub}"), "get_context", ours.get_context)  # noqa: B010
     for name in multiprocessing.__all__:
         if name not in ("reducer", "process"):
             setattr(multiprocessing, name, getattr(ours, name))

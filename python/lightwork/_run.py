@@ -9,7 +9,7 @@ import os
 import runpy
 import sys
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from ._install import install
 
@@ -17,8 +17,8 @@ from ._install import install
 def run_path(path: str, args: list[str]) -> None:
     """Run a script (or a folder or zip file with a `__main__.py`) as `python path args` would.
 
-    Raises SystemExit: with the script's own code, 1 for an exception that it did not catch (printed as usual), 2 if there
-    is no such script.
+    Raises SystemExit: with the script's own code, 1 for an exception that it did not catch (printed as usual), 2 if
+    there is no such script.
     """
     if os.path.isdir(path) or path.endswith((".zip", ".pyz")):
         _begin([path, *args], path)
@@ -56,7 +56,7 @@ def _find(name: str) -> tuple[importlib.machinery.ModuleSpec, CodeType]:
         _refuse(f"cannot run module {name!r}: {e}")
     if spec is None:
         _refuse(f"there is no module {name!r} to run")
-    code = spec.loader.get_code(name) if hasattr(spec.loader, "get_code") else None
+    code = getattr(spec.loader, "get_code", lambda _: None)(name)
     if code is None:
         _refuse(f"module {name!r} has no Python code to run")
     return spec, code
@@ -88,6 +88,6 @@ def _guarded(run: Any) -> None:
         raise SystemExit(1) from None
 
 
-def _refuse(why: str) -> Any:
+def _refuse(why: str) -> NoReturn:
     print(f"lightwork run: {why}", file=sys.stderr)
     raise SystemExit(2)

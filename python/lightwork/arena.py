@@ -32,7 +32,8 @@ def stats() -> Stats:
 def set_budget(nbytes: int) -> None:
     """Let at most `nbytes` bytes be in use at once, in the whole family; past that an allocation raises ArenaFull.
 
-    The default is three quarters of the machine's (or the memory cgroup's) memory. Raises ValueError for less than 1 MiB.
+    The default is three quarters of the machine's (or the memory cgroup's) memory. Raises ValueError for less than 1
+    MiB.
     """
     if nbytes < 1 << 20:
         raise ValueError(f"a budget of {nbytes} bytes is less than 1 MiB, which the primitives themselves need")

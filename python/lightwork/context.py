@@ -1,10 +1,13 @@
 """The only place that chooses how children start: fork, spawn or forkserver."""
 
+# Our primitives take the places of the stdlib's without deriving from them.
+# mypy: disable-error-code="override"
+
 from __future__ import annotations
 
 import multiprocessing.context as _stdlib
 from collections.abc import Callable, Iterable
-from multiprocessing.context import (
+from multiprocessing.context import (  # noqa: F401 - part of the stdlib's module
     AuthenticationError,
     BufferTooShort,
     ProcessError,
@@ -156,7 +159,7 @@ class Process(process.BaseProcess):
 
     @staticmethod
     def _after_fork() -> None:
-        return _default_context.get_context().Process._after_fork()  # type: ignore[attr-defined]
+        _default_context.get_context().Process._after_fork()  # type: ignore[attr-defined]
 
 
 class ForkProcess(process.BaseProcess):

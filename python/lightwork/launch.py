@@ -1,8 +1,8 @@
 """How a child becomes a member of its parent's family, under each start method.
 
 Launching itself is the stdlib's. A forked child has the mapping already and finds the member row that the hook below
-reserved before the fork. A spawned or forkserver child unpickles first of all its preparation data, and in that first of
-all its name: our Popen makes the name a `Passport`, whose pickle carries the arena's descriptor, the row, the start
+reserved before the fork. A spawned or forkserver child unpickles first of all its preparation data, and in that first
+of all its name: our Popen makes the name a `Passport`, whose pickle carries the arena's descriptor, the row, the start
 method, and whether `lightwork.install()` is in force. So all of this holds before the main module is imported again.
 """
 
@@ -54,6 +54,7 @@ class _Launch:
     """Mixed into the stdlib's Popen classes."""
 
     pid: int
+    returncode: int | None
 
     def __init__(self, process_obj: BaseProcess) -> None:
         _native.family()  # the arena has to exist before the child
@@ -66,7 +67,7 @@ class _Launch:
             _native.child_started(self.pid)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
-        known = self.returncode  # type: ignore[has-type]
+        known = self.returncode
         code: int | None = super().poll(flag)  # type: ignore[misc]
         if known is None and code is not None:
             _native.sweep()  # whoever waits for something of this child's hears of its death now

@@ -55,8 +55,8 @@ class BaseProcess(_stdlib.BaseProcess):
         """What the target (or an overridden `run`) returned; waits for the end, at most `timeout` seconds.
 
         Raises what it raised, with the remote traceback as its cause; WorkerDied if it ended otherwise (killed, or
-        `sys.exit` with a code other than 0); TaskTimeout if it has not ended in time; Unshippable if the value cannot be
-        pickled; AssertionError if it was not started, or is not a child of this process.
+        `sys.exit` with a code other than 0); TaskTimeout if it has not ended in time; Unshippable if the value cannot
+        be pickled; AssertionError if it was not started, or is not a child of this process.
         """
         self.join(timeout)
         if self.exitcode is None:

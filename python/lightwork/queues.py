@@ -28,7 +28,8 @@ _STDLIB = {name: getattr(_stdlib, name) for name in ("Queue", "JoinableQueue", "
 
 
 class _QueueType(type):
-    """A subclass that brings its own `__setstate__` is written for the layout of the stdlib's class (loky's queues are):
+    """A subclass that brings its own `__setstate__` is written for the layout of the stdlib's class (loky's queues
+    are):
     it gets that class as its base."""
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
@@ -110,7 +111,9 @@ class _Waitable:
     _bell: _Doorbell | None = None
 
     def fileno(self) -> int:
-        """A descriptor that is readable while the queue has messages, in this process. Take messages with this object."""
+        """A descriptor that is readable while the queue has messages, in this process. Take messages with this
+        object.
+        """
         bell = self._bell
         if bell is None or bell.pid != os.getpid():
             bell = self._bell = _Doorbell(self)  # type: ignore[arg-type]
@@ -177,17 +180,21 @@ class Queue(_Waitable, SharedCell, _native.Queue, metaclass=_QueueType):
         """Nothing to cancel: no exit ever waits for a queue."""
 
     def _on_queue_feeder_error(self, e: BaseException, obj: object) -> None:
-        """The stdlib's hook for objects that cannot be pickled: a subclass that has its own gets them; here `put` raises."""
+        """The stdlib's hook for objects that cannot be pickled: a subclass that has its own gets them; here `put`
+        raises.
+        """
         raise e
 
     def _refused(self, e: BaseException, obj: object) -> None:
         self._on_queue_feeder_error(e, obj)
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
 
 class JoinableQueue(Queue):
-    """A queue whose readers report each object done, so that `join()` can wait for the work and not only for the taking."""
+    """A queue whose readers report each object done, so that `join()` can wait for the work and not only for the
+    taking.
+    """
 
     def task_done(self) -> None:
         """One object's work is done. Raises ValueError if more are reported than were put."""
@@ -208,4 +215,4 @@ class SimpleQueue(_Waitable, SharedCell, _native.SimpleQueue, metaclass=_QueueTy
     def _poll(self, timeout: float = 0.0) -> bool:
         return self._wait_for_message(timeout)
 
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]

@@ -57,7 +57,7 @@ class SharedCell:
         return getattr(self, "__dict__", None) or None
 
 
-def _attach(cls: type[Any], handle: tuple[int, int, int]) -> Any:
+def _attach(cls: Any, handle: tuple[int, int, int]) -> Any:
     return cls.__new__(cls, handle=handle)
 
 

@@ -1,4 +1,6 @@
-"""The stdlib's module itself, under our name: the tracker of named resources, of which lightwork's primitives have none."""
+"""The stdlib's module itself, under our name: the tracker of named resources, of which lightwork's primitives have
+none.
+"""
 
 import multiprocessing.resource_tracker as _stdlib
 import sys

@@ -49,12 +49,13 @@ def _attach_block(nbytes: int, handle: tuple[int, int, int]) -> _Block:
 def _type_of(typecode_or_type: Any) -> type[Any]:
     type_ = typecode_to_type.get(typecode_or_type) if isinstance(typecode_or_type, str) else typecode_or_type
     if type_ is None:
-        raise TypeError(f"bad type code {typecode_or_type!r}: must be one of {', '.join(typecode_to_type)}, or a ctypes type")
+        known = ", ".join(typecode_to_type)
+        raise TypeError(f"bad type code {typecode_or_type!r}: must be one of {known}, or a ctypes type")
     try:
         ctypes.sizeof(type_)
     except TypeError:
         raise TypeError(f"{typecode_or_type!r} is neither a type code nor a ctypes type") from None
-    return type_  # type: ignore[no-any-return]
+    return type_
 
 
 def _new_value(type_: type[Any]) -> Any:
@@ -75,8 +76,8 @@ def RawValue(typecode_or_type: Any, *args: Any) -> Any:
 def RawArray(typecode_or_type: Any, size_or_initializer: Any) -> Any:
     """A one-dimensional ctypes array in shared memory, without a lock: so many zeros, or the items of a sequence.
 
-    Raises TypeError for an unknown type code or items that the type does not take (a list of lists: use an array library
-    for more dimensions), ValueError for a negative size, MemoryError (ArenaFull) for one that cannot be had.
+    Raises TypeError for an unknown type code or items that the type does not take (a list of lists: use an array
+    library for more dimensions), ValueError for a negative size, MemoryError (ArenaFull) for one that cannot be had.
     """
     type_ = _type_of(typecode_or_type)
     if isinstance(size_or_initializer, int):
@@ -201,7 +202,7 @@ class SynchronizedBase:
 
     def __init__(self, obj: Any, lock: Any = None, ctx: BaseContext | None = None) -> None:
         self._obj = obj
-        self._lock = _context(ctx).RLock() if lock is None else lock
+        self._lock: Any = _context(ctx).RLock() if lock is None else lock
         self.acquire = self._lock.acquire
         self.release = self._lock.release
 
@@ -229,8 +230,8 @@ class SynchronizedBase:
 class Synchronized(SynchronizedBase, _native.Atomic):
     """One simple value. `value` is read and written under the lock; the atomic operations need none.
 
-    `v += n` and `v -= n` are `add`. They are atomic with each other, not with `v.value += n` under `get_lock()`: use one
-    or the other for the same object.
+    `v += n` and `v -= n` are `add`. They are atomic with each other, not with `v.value += n` under `get_lock()`: use
+    one or the other for the same object.
     """
 
     def __init__(self, obj: Any, lock: Any = None, ctx: BaseContext | None = None) -> None:

@@ -1,7 +1,7 @@
 """Locks, semaphores, conditions, events and barriers: the Python faces of the core's cells.
 
-They differ from the stdlib's in three ways: they cost a few dozen bytes and no file or semaphore; they may be pickled at
-any time and sent anywhere in the family; and none of them is left waiting by a process that died.
+They differ from the stdlib's in three ways: they cost a few dozen bytes and no file or semaphore; they may be pickled
+at any time and sent anywhere in the family; and none of them is left waiting by a process that died.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def _me() -> str:
 class Lock(SharedCell, _native.Lock):
     """A lock for one holder; any process or thread may release it.
 
-    If its holder dies, the next to acquire it takes it over with an `OwnerDiedWarning`; `owner_died` is True until it is
-    released. With `on_owner_death="raise"` the acquire raises `OwnerDied` instead and leaves the lock free.
+    If its holder dies, the next to acquire it takes it over with an `OwnerDiedWarning`; `owner_died` is True until it
+    is released. With `on_owner_death="raise"` the acquire raises `OwnerDied` instead and leaves the lock free.
     """
 
     def __init__(self, *, ctx: BaseContext | None, on_owner_death: str = "warn") -> None:
@@ -115,7 +115,7 @@ class Condition:
     """
 
     def __init__(self, lock: Lock | RLock | None = None, *, ctx: BaseContext) -> None:
-        self._lock = ctx.RLock() if lock is None else lock
+        self._lock: Any = ctx.RLock() if lock is None else lock
         self._waiters = _WaitList()
         self._bind()
 
@@ -131,10 +131,10 @@ class Condition:
         self._bind()
 
     def __enter__(self) -> bool:
-        return self._lock.__enter__()
+        return self._lock.__enter__()  # type: ignore[no-any-return]
 
     def __exit__(self, *args: object) -> None:
-        return self._lock.__exit__(*args)
+        self._lock.__exit__(*args)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._lock}, {self._waiters.waiting()})>"

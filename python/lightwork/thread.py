@@ -35,7 +35,7 @@ class Thread(threading.Thread):
         target, args, kwargs = self._job
         try:
             if type(self).run is not threading.Thread.run or target is None:
-                self._value = self._run()  # type: ignore[func-returns-value]
+                self._value = self._run()
             else:
                 self._value = target(*args, **kwargs)
         except BaseException as e:

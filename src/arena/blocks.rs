@@ -32,7 +32,11 @@ pub fn alloc(bytes: u64, state: u64) -> Result<u64, Full> {
 
 /// The same, filled with zeros.
 pub fn alloc_zeroed(bytes: u64, state: u64) -> Result<u64, Full> {
-    let (offset, dirty) = if bytes <= heap::LARGEST { (heap::alloc(bytes, state)?, true) } else { large(bytes, state)? };
+    let (offset, dirty) = if bytes <= heap::LARGEST {
+        (heap::alloc(bytes, state)?, true)
+    } else {
+        large(bytes, state)?
+    };
     if dirty {
         // SAFETY: the block is ours and holds at least `bytes`.
         unsafe { std::ptr::write_bytes(at::<u8>(offset), 0, bytes as usize) };
@@ -50,7 +54,11 @@ fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
     if bytes >= POPULATE && unsafe { memory::populate(at::<u8>(offset), bytes as usize) }.is_err() {
         runs::free(first);
         let h = super::layout::header();
-        return Err(Full { wanted: bytes, used: h.used.load(Relaxed) * GRANULE, budget: h.budget.load(Relaxed) });
+        return Err(Full {
+            wanted: bytes,
+            used: h.used.load(Relaxed) * GRANULE,
+            budget: h.budget.load(Relaxed),
+        });
     }
     Ok((offset, dirty))
 }
@@ -61,7 +69,11 @@ fn is_large(offset: u64) -> bool {
 
 /// Give a block back.
 pub fn free(offset: u64) {
-    if is_large(offset) { runs::free(offset / GRANULE) } else { heap::free(offset) }
+    if is_large(offset) {
+        runs::free(offset / GRANULE)
+    } else {
+        heap::free(offset)
+    }
 }
 
 /// Move a block to another state, in this member's name: one store.
@@ -77,19 +89,30 @@ pub fn set_state(offset: u64, state: u64) {
 
 /// Bytes that the block can hold.
 pub fn size(offset: u64) -> u64 {
-    if is_large(offset) { runs::granules(descriptor(offset / GRANULE)) * GRANULE } else { heap::usable(offset) }
+    if is_large(offset) {
+        runs::granules(descriptor(offset / GRANULE)) * GRANULE
+    } else {
+        heap::usable(offset)
+    }
 }
 
 /// The block's owner word.
 pub fn word(offset: u64) -> u64 {
-    if is_large(offset) { descriptor(offset / GRANULE).owner.load(Acquire) } else { heap::word_of(offset).load(Acquire) }
+    if is_large(offset) {
+        descriptor(offset / GRANULE).owner.load(Acquire)
+    } else {
+        heap::word_of(offset).load(Acquire)
+    }
 }
 
 /// Is this the start of a block in use that could hold `bytes`? For handles that come from outside.
 pub fn is_block(offset: u64, bytes: u64) -> bool {
     let h = super::layout::header();
     let granule = offset / GRANULE;
-    if !offset.is_multiple_of(64) || granule >= h.top.load(Acquire) || granule < super::layout::first_granule(h.size.load(Acquire)) {
+    if !offset.is_multiple_of(64)
+        || granule >= h.top.load(Acquire)
+        || granule < super::layout::first_granule(h.size.load(Acquire))
+    {
         return false;
     }
     let d = descriptor(granule);

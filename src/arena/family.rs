@@ -45,17 +45,24 @@ fn reserve() -> Result<(OwnedFd, *mut u8, u64)> {
 
 /// Three quarters of what the machine or the memory cgroup gives.
 fn default_budget(size: u64) -> u64 {
-    let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .filter_map(|p| std::fs::read_to_string(p).ok()?.trim().parse::<u64>().ok())
-        .fold(memory::physical(), u64::min);
+    let limit = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .iter()
+    .filter_map(|p| std::fs::read_to_string(p).ok()?.trim().parse::<u64>().ok())
+    .fold(memory::physical(), u64::min);
     (limit / 4 * 3).min(size - layout::first_granule(size) * GRANULE)
 }
 
 /// Join the family whose arena is behind `fd` (which stays the caller's).
 pub fn join(fd: i32, id: u64) -> Result<()> {
     if !layout::base().is_null() {
-        return if layout::header().id.load(Acquire) == id { Ok(()) } else { Err(other("this process has an arena of its own")) };
+        return if layout::header().id.load(Acquire) == id {
+            Ok(())
+        } else {
+            Err(other("this process has an arena of its own"))
+        };
     }
     let fd = memory::duplicate(fd)?;
     let size = memory::size_of(fd.as_raw_fd())?;
@@ -67,7 +74,9 @@ pub fn join(fd: i32, id: u64) -> Result<()> {
         layout::set_base(std::ptr::null_mut());
         // SAFETY: nobody else has seen this mapping.
         unsafe { memory::unmap(base, size) };
-        return Err(other("the descriptor is not the arena of this family (or of another version of lightwork)"));
+        return Err(other(
+            "the descriptor is not the arena of this family (or of another version of lightwork)",
+        ));
     }
     keep(fd);
     Ok(())
@@ -89,5 +98,9 @@ pub fn fd() -> i32 {
 /// This family's number; 0 before there is an arena.
 #[inline]
 pub fn id() -> u64 {
-    if layout::base().is_null() { 0 } else { layout::header().id.load(Relaxed) }
+    if layout::base().is_null() {
+        0
+    } else {
+        layout::header().id.load(Relaxed)
+    }
 }

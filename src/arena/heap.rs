@@ -46,7 +46,10 @@ pub fn local() -> &'static LocalHeap {
         // SAFETY: once stored, a heap is never freed.
         return unsafe { &*p };
     }
-    let fresh = Box::into_raw(Box::new(LocalHeap { classes: Default::default(), cells: Mutex::default() }));
+    let fresh = Box::into_raw(Box::new(LocalHeap {
+        classes: Default::default(),
+        cells: Mutex::default(),
+    }));
     match place.compare_exchange(std::ptr::null_mut(), fresh, AcqRel, Acquire) {
         // SAFETY: just made, and never freed once stored.
         Ok(_) => unsafe { &*fresh },
@@ -78,7 +81,11 @@ impl Span {
 
     fn of(first: u64, class: usize) -> Self {
         let bytes = Self::granules(class) * GRANULE;
-        Span { at: first * GRANULE, class, count: (bytes - 64) / (SIZES[class] + 8) }
+        Span {
+            at: first * GRANULE,
+            class,
+            count: (bytes - 64) / (SIZES[class] + 8),
+        }
     }
 
     fn blocks_at(&self) -> u64 {
@@ -110,7 +117,11 @@ pub fn word_of(block: u64) -> &'static AtomicU64 {
 fn span_of(block: u64) -> (u64, usize) {
     let g = block / GRANULE;
     let d = descriptor(g);
-    let first = if runs::is(d, Kind::Inside) { d.link.load(Acquire) } else { g };
+    let first = if runs::is(d, Kind::Inside) {
+        d.link.load(Acquire)
+    } else {
+        g
+    };
     (first, runs::class(descriptor(first)))
 }
 

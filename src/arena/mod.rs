@@ -22,10 +22,18 @@ pub fn stats() -> (u64, u64, u64, u64, u64) {
     use std::sync::atomic::Ordering::Relaxed;
     let h = layout::header();
     let bytes = |granules: &std::sync::atomic::AtomicU64| granules.load(Relaxed) * layout::GRANULE;
-    (bytes(&h.used), bytes(&h.peak), bytes(&h.warm), h.budget.load(Relaxed), h.size.load(Relaxed))
+    (
+        bytes(&h.used),
+        bytes(&h.peak),
+        bytes(&h.warm),
+        h.budget.load(Relaxed),
+        h.size.load(Relaxed),
+    )
 }
 
 /// Set how many bytes of blocks may be in use at once.
 pub fn set_budget(bytes: u64) {
-    layout::header().budget.store(bytes, std::sync::atomic::Ordering::Relaxed);
+    layout::header()
+        .budget
+        .store(bytes, std::sync::atomic::Ordering::Relaxed);
 }

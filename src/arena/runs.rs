@@ -71,7 +71,11 @@ pub fn alloc(want: u64, kind: Kind, small: usize) -> Result<(u64, bool), Full> {
     let (class, size) = class_of(want);
     let h = header();
     let _g = lock();
-    let full = || Full { wanted: want * GRANULE, used: h.used.load(Relaxed) * GRANULE, budget: h.budget.load(Relaxed) };
+    let full = || Full {
+        wanted: want * GRANULE,
+        used: h.used.load(Relaxed) * GRANULE,
+        budget: h.budget.load(Relaxed),
+    };
     if class >= RUN_CLASSES || (h.used.load(Relaxed) + size) * GRANULE > h.budget.load(Relaxed) {
         return Err(full());
     }
@@ -108,7 +112,11 @@ fn pop(class: usize) -> Option<Run> {
     if d.bytes.swap(0, Relaxed) != COLD {
         header().warm.fetch_sub(size, Relaxed);
     }
-    Some(Run { first, size, dirty: true })
+    Some(Run {
+        first,
+        size,
+        dirty: true,
+    })
 }
 
 /// In `bytes` of a free run: its pages were given back.
@@ -117,7 +125,11 @@ const COLD: u64 = u64::MAX;
 fn bump(size: u64) -> Option<Run> {
     let h = header();
     let first = h.top.load(Relaxed);
-    ((first + size) * GRANULE <= h.size.load(Relaxed)).then_some(Run { first, size, dirty: false })
+    ((first + size) * GRANULE <= h.size.load(Relaxed)).then_some(Run {
+        first,
+        size,
+        dirty: false,
+    })
 }
 
 /// Give a run back.

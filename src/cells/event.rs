@@ -45,7 +45,9 @@ impl EventCell {
         let word = self.word.load(Acquire);
         if word & SET != 0 {
             // If another clears at the same time, one of the two does it.
-            let _ = self.word.compare_exchange(word, (word & !SET).wrapping_add(2), SeqCst, Relaxed);
+            let _ = self
+                .word
+                .compare_exchange(word, (word & !SET).wrapping_add(2), SeqCst, Relaxed);
         }
     }
 

@@ -1,8 +1,8 @@
 //! The public Lock and RLock. The word is `sync::lock`'s; anybody may free a Lock, only its owner an RLock.
 //!
-//! RLock adds, written by the owner alone while it holds the word: `thread` (0: nobody, so that another thread of the
-//! same process never mistakes itself for the owner between taking the word and naming itself) and `depth`. A death
-//! leaves both stale; whoever inherits the word writes them anew.
+//! Written while the word is held: `thread` (0: nobody, so that another thread of the same process never mistakes itself
+//! for the owner between the word's being taken and the owner's naming itself) and, of an RLock, `depth`. A death leaves
+//! both stale; whoever inherits the word writes them anew.
 
 use super::{Handle, Kind, create};
 use crate::arena::{Full, layout};
@@ -45,13 +45,20 @@ impl LockCell {
 
     #[inline]
     pub fn try_acquire(&self) -> bool {
-        self.lock.try_acquire(members::me())
+        let taken = self.lock.try_acquire(members::me());
+        if taken {
+            self.thread.store(thread(), Relaxed);
+        }
+        taken
     }
 
     pub fn acquire(&self, wait: &mut Wait) -> Outcome {
         let out = self.lock.acquire_slow(members::me(), wait);
         if let Outcome::Inherited(dead) = out {
             self.inherited_from.store(dead.raw(), Release);
+        }
+        if matches!(out, Outcome::Done | Outcome::Inherited(_)) {
+            self.thread.store(thread(), Relaxed);
         }
         out
     }
@@ -62,6 +69,7 @@ impl LockCell {
         if self.inherited_from.load(Relaxed) != 0 {
             self.inherited_from.store(0, Relaxed);
         }
+        self.thread.store(0, Relaxed);
         self.lock.release() != 0
     }
 
@@ -69,18 +77,19 @@ impl LockCell {
         self.lock.owner() == Some(members::me())
     }
 
-    // -- recursive
-
+    /// Does the calling thread hold it?
     #[inline]
     pub fn is_mine(&self) -> bool {
         self.thread.load(Relaxed) == thread() && self.held_by_this_process()
     }
 
+    // -- recursive
+
     /// One level deeper, or the first; false if somebody else holds it.
     #[inline]
     pub fn try_acquire_again(&self) -> bool {
-        if self.lock.try_acquire(members::me()) {
-            self.taken();
+        if self.try_acquire() {
+            self.depth.store(1, Relaxed);
             return true;
         }
         let mine = self.is_mine();
@@ -90,15 +99,10 @@ impl LockCell {
         mine
     }
 
-    fn taken(&self) {
-        self.thread.store(thread(), Relaxed);
-        self.depth.store(1, Relaxed);
-    }
-
     pub fn acquire_recursive(&self, wait: &mut Wait) -> Outcome {
         let out = self.acquire(wait);
         if matches!(out, Outcome::Done | Outcome::Inherited(_)) {
-            self.taken();
+            self.depth.store(1, Relaxed);
         }
         out
     }
@@ -114,7 +118,6 @@ impl LockCell {
             self.depth.store(depth - 1, Relaxed);
         } else {
             self.depth.store(0, Relaxed);
-            self.thread.store(0, Relaxed);
             self.release();
         }
         true

@@ -77,7 +77,11 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
         }
     };
     let stamp = layout::header().stamps.fetch_add(1, Relaxed) + 1;
-    let local = Local { handles: 1, created: Some(members::births()), destroy };
+    let local = Local {
+        handles: 1,
+        created: Some(members::births()),
+        destroy,
+    };
     cells().held.insert(offset, local);
     ident(offset).store((kind as u64) << 56 | stamp, Release);
     Ok(Handle { offset, stamp })
@@ -95,7 +99,11 @@ pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
         .held
         .entry(h.offset)
         .and_modify(|l| l.handles += 1)
-        .or_insert(Local { handles: 1, created: None, destroy: |_| {} });
+        .or_insert(Local {
+            handles: 1,
+            created: None,
+            destroy: |_| {},
+        });
     true
 }
 
@@ -122,7 +130,12 @@ pub fn release(offset: u64) {
         gone(offset, l.destroy);
         return;
     }
-    cells.limbo.push(Limbo { offset, created, dropped: members::births(), destroy: l.destroy });
+    cells.limbo.push(Limbo {
+        offset,
+        created,
+        dropped: members::births(),
+        destroy: l.destroy,
+    });
     let full = cells.limbo.len() >= PATIENCE && cells.limbo.len().is_power_of_two();
     drop(cells);
     if full || blocks::size(offset) >= 1 << 20 {
@@ -133,8 +146,9 @@ pub fn release(offset: u64) {
 /// Free what nobody can hold any more.
 fn empty_limbo() {
     let waiting = std::mem::take(&mut cells().limbo);
-    let (held, free): (Vec<_>, Vec<_>) =
-        waiting.into_iter().partition(|e| members::heirs_alive(e.created, e.dropped));
+    let (held, free): (Vec<_>, Vec<_>) = waiting
+        .into_iter()
+        .partition(|e| members::heirs_alive(e.created, e.dropped));
     cells().limbo.extend(held);
     for e in free {
         gone(e.offset, e.destroy);

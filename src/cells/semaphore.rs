@@ -38,7 +38,9 @@ pub const MAX: i64 = i32::MAX as i64;
 
 impl Semaphore {
     pub fn create(initial: i64, bounded: bool) -> Result<Handle, Full> {
-        let h = create(Kind::Semaphore, size_of::<Self>() as u64, |o| Self::of(o).table.destroy())?;
+        let h = create(Kind::Semaphore, size_of::<Self>() as u64, |o| {
+            Self::of(o).table.destroy()
+        })?;
         let s = Self::of(h.offset);
         s.initial.store(initial, Relaxed);
         s.bound.store(if bounded { initial } else { MAX }, Relaxed);
@@ -106,7 +108,13 @@ impl Semaphore {
             }
             match self.freed.sleep_unless(wait, &mut slices, || self.value() > 0) {
                 Slice::Again => {}
-                Slice::TimedOut => return Ok(if self.try_acquire()? { Outcome::Done } else { Outcome::TimedOut }),
+                Slice::TimedOut => {
+                    return Ok(if self.try_acquire()? {
+                        Outcome::Done
+                    } else {
+                        Outcome::TimedOut
+                    });
+                }
                 Slice::Interrupted => return Ok(Outcome::Interrupted),
                 Slice::Supervise => {
                     let _g = self.guard();

@@ -34,12 +34,16 @@ fn chunk(offset: u64) -> Option<&'static Chunk> {
 impl Table {
     /// Every entry, used or not.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.first.iter().chain(Chunks(&self.next).flat_map(|c| c.entries.iter()))
+        self.first
+            .iter()
+            .chain(Chunks(&self.next).flat_map(|c| c.entries.iter()))
     }
 
     /// Those in use.
     pub fn used(&self) -> impl Iterator<Item = (&Entry, u64)> {
-        self.entries().map(|e| (e, e.word.load(Acquire))).filter(|&(_, w)| w != 0)
+        self.entries()
+            .map(|e| (e, e.word.load(Acquire)))
+            .filter(|&(_, w)| w != 0)
     }
 
     /// Take a free entry.

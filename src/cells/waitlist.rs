@@ -29,7 +29,9 @@ pub struct WaitList {
 
 impl WaitList {
     pub fn create() -> Result<Handle, Full> {
-        create(Kind::WaitList, size_of::<Self>() as u64, |o| Self::of(o).table.destroy())
+        create(Kind::WaitList, size_of::<Self>() as u64, |o| {
+            Self::of(o).table.destroy()
+        })
     }
 
     pub fn of(offset: u64) -> &'static Self {
@@ -60,7 +62,11 @@ impl WaitList {
         };
         let _g = self.lock.guard(members::me(), members::is_dead);
         let notified = e.word.swap(0, AcqRel) & STATE == NOTIFIED;
-        if notified && ended == Outcome::TimedOut { Outcome::Done } else { ended }
+        if notified && ended == Outcome::TimedOut {
+            Outcome::Done
+        } else {
+            ended
+        }
     }
 
     /// Leave without having slept.

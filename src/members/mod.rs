@@ -5,7 +5,7 @@ use crate::sync::Member;
 use crate::sync::member::STATE;
 use crate::sys;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering::*};
 
 /// Nobody's slot: the generation of its last user stays in the word.
 const FREE: u64 = 0;
@@ -23,9 +23,10 @@ pub struct Row {
     parent: AtomicU64,
     /// When this member was reserved, on the family's birth clock.
     birth: AtomicU64,
+    /// Its process's start time; 0: not known.
     start: AtomicU64,
-    pid: AtomicU32,
-    _pad: u32,
+    /// Its pid, under the generation that it belongs to: the pid of the row's last user must not speak for the next.
+    life: AtomicU64,
     name: [AtomicU8; NAME],
 }
 
@@ -78,8 +79,10 @@ fn reserve(parent: u64) -> Member {
                 continue;
             }
             let next = Member::new(slot, (word >> 32) as u32 + 1);
-            if r.ident.compare_exchange(word, next.word(EMBRYO), AcqRel, Relaxed).is_ok() {
-                r.pid.store(0, Relaxed);
+            if r.ident
+                .compare_exchange(word, next.word(EMBRYO), AcqRel, Relaxed)
+                .is_ok()
+            {
                 r.start.store(0, Relaxed);
                 r.parent.store(parent, Relaxed);
                 r.birth.store(layout::header().births.fetch_add(1, AcqRel) + 1, Release);
@@ -99,7 +102,7 @@ fn adopt(m: Member) -> Member {
     let r = row(m.slot());
     let pid = sys::process::pid();
     r.start.store(sys::process::start_time(pid).unwrap_or(0), Relaxed);
-    r.pid.store(pid, Release);
+    r.life.store(life(m, pid), Release);
     r.ident.store(m.word(ALIVE), Release);
     private().me.store(m.raw(), Release);
     m
@@ -129,16 +132,28 @@ pub fn reserve_child() -> u64 {
 
 /// The child runs: remember its pid, so that its death is seen even if it never gets to its row. 0: it was not started.
 pub fn child_started(pid: u32) {
-    let Some(m) = Member::of(RESERVED.replace(0)) else { return };
+    let Some(m) = Member::of(RESERVED.replace(0)) else {
+        return;
+    };
     let r = row(m.slot());
     if pid == 0 {
         let _ = r.ident.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
-    } else if r.ident.load(Acquire) == m.word(EMBRYO) {
-        let start = sys::process::start_time(pid).unwrap_or(0);
-        if r.start.compare_exchange(0, start, AcqRel, Relaxed).is_ok() {
-            let _ = r.pid.compare_exchange(0, pid, AcqRel, Relaxed);
+    } else {
+        let before = r.life.load(Acquire);
+        if r.ident.load(Acquire) == m.word(EMBRYO) {
+            let _ = r.life.compare_exchange(before, life(m, pid), AcqRel, Relaxed);
         }
     }
+}
+
+fn life(m: Member, pid: u32) -> u64 {
+    (m.generation() as u64) << 32 | pid as u64
+}
+
+/// The pid of a member, if its row has it by now.
+fn pid_of(m: Member) -> Option<u32> {
+    let life = row(m.slot()).life.load(Acquire);
+    ((life >> 32) as u32 == m.generation()).then_some(life as u32)
 }
 
 /// In a spawned child: take the row that the parent reserved.
@@ -156,8 +171,8 @@ pub fn is_dead(m: Member) -> bool {
     if word & !STATE != m.raw() || word & STATE == FREE {
         return true;
     }
-    let pid = r.pid.load(Acquire);
-    if pid == 0 || sys::process::is_alive(pid, r.start.load(Acquire)) {
+    let alive = |pid| sys::process::is_alive(pid, r.start.load(Acquire));
+    if pid_of(m).is_none_or(alive) {
         return false;
     }
     if r.ident.compare_exchange(word, m.word(FREE), AcqRel, Relaxed).is_ok() {
@@ -210,12 +225,12 @@ pub fn heirs_alive(created: u64, dropped: u64) -> bool {
 
 /// The pid and the process name of a member, also of a dead one whose row nobody has taken since.
 pub fn describe(m: Member) -> (u32, String) {
-    let r = row(m.slot());
-    if r.ident.load(Acquire) & !STATE != m.raw() {
+    let Some(pid) = pid_of(m) else {
         return (0, String::new());
-    }
+    };
+    let r = row(m.slot());
     let bytes: Vec<u8> = r.name.iter().map(|b| b.load(Relaxed)).take_while(|&b| b != 0).collect();
-    (r.pid.load(Acquire), String::from_utf8_lossy(&bytes).into_owned())
+    (pid, String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Tell the others this process's name (cut to what the row holds).

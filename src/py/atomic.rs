@@ -112,10 +112,22 @@ macro_rules! on_cell {
         // form's size selects the type; all access through this class is atomic.
         unsafe {
             match $form.bytes() {
-                1 => { let $cell = AtomicU8::from_ptr($p as *mut u8); ($body) as u64 }
-                2 => { let $cell = AtomicU16::from_ptr($p as *mut u16); ($body) as u64 }
-                4 => { let $cell = AtomicU32::from_ptr($p as *mut u32); ($body) as u64 }
-                _ => { let $cell = AtomicU64::from_ptr($p as *mut u64); ($body) as u64 }
+                1 => {
+                    let $cell = AtomicU8::from_ptr($p as *mut u8);
+                    ($body) as u64
+                }
+                2 => {
+                    let $cell = AtomicU16::from_ptr($p as *mut u16);
+                    ($body) as u64
+                }
+                4 => {
+                    let $cell = AtomicU32::from_ptr($p as *mut u32);
+                    ($body) as u64
+                }
+                _ => {
+                    let $cell = AtomicU64::from_ptr($p as *mut u64);
+                    ($body) as u64
+                }
             }
         }
     };
@@ -126,7 +138,10 @@ impl Atomic {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Atomic { address: AtomicUsize::new(0), form: AtomicU8::new(0) }
+        Atomic {
+            address: AtomicUsize::new(0),
+            form: AtomicU8::new(0),
+        }
     }
 
     /// Point at the number of the form ("i4", "u8", "f8", ...) at the start of `memory`.
@@ -186,20 +201,26 @@ impl Atomic {
     #[inline]
     fn form(&self) -> PyResult<Form> {
         match Form::from_u8(self.form.load(Acquire)) {
-            Form::None => Err(PyTypeError::new_err("atomic operations need a value that is one number")),
+            Form::None => Err(PyTypeError::new_err(
+                "atomic operations need a value that is one number",
+            )),
             f => Ok(f),
         }
     }
 
     fn swap_if(&self, form: Form, p: usize, old: u64, new: u64) -> Result<(), u64> {
         let mut failed = false;
-        let now = on_cell!(form, p, |c| match c.compare_exchange(old as _, new as _, AcqRel, Acquire) {
-            Ok(x) => x,
-            Err(x) => {
-                failed = true;
-                x
+        let now = on_cell!(
+            form,
+            p,
+            |c| match c.compare_exchange(old as _, new as _, AcqRel, Acquire) {
+                Ok(x) => x,
+                Err(x) => {
+                    failed = true;
+                    x
+                }
             }
-        });
+        );
         if failed { Err(now) } else { Ok(()) }
     }
 }

@@ -43,7 +43,9 @@ pub fn set_pickler(py: Python<'_>, dumps: Py<PyAny>, loads: Py<PyAny>) {
 }
 
 fn pickler(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
-    PICKLER.get(py).ok_or_else(|| PyRuntimeError::new_err("lightwork._native is used without lightwork"))
+    PICKLER
+        .get(py)
+        .ok_or_else(|| PyRuntimeError::new_err("lightwork._native is used without lightwork"))
 }
 
 /// An encoded message that no queue has taken yet: its block is freed with it.
@@ -57,7 +59,11 @@ impl Letter {
                 bytes.len()
             )));
         };
-        let mut p = Payload { kind: kind as u32, len, data: [0; INLINE] };
+        let mut p = Payload {
+            kind: kind as u32,
+            len,
+            data: [0; INLINE],
+        };
         if bytes.len() <= INLINE {
             p.data[..bytes.len()].copy_from_slice(bytes);
         } else {
@@ -73,7 +79,11 @@ impl Letter {
     fn small(kind: u8, bytes: [u8; 8]) -> Self {
         let mut data = [0; INLINE];
         data[..8].copy_from_slice(&bytes);
-        Letter(Payload { kind: kind as u32, len: 8, data })
+        Letter(Payload {
+            kind: kind as u32,
+            len: 8,
+            data,
+        })
     }
 
     #[inline]
@@ -158,7 +168,11 @@ impl Flat {
         if t.len() > LONGEST_TUPLE {
             return None;
         }
-        let mut f = Flat { few: [0; INLINE], len: 0, many: Vec::new() };
+        let mut f = Flat {
+            few: [0; INLINE],
+            len: 0,
+            many: Vec::new(),
+        };
         for i in 0..t.len() {
             f.item(&*t.get_borrowed_item(i).ok()?)?;
         }
@@ -209,7 +223,11 @@ impl Flat {
     }
 
     fn bytes(&mut self) -> &[u8] {
-        if self.many.is_empty() { &self.few[..self.len] } else { &self.many }
+        if self.many.is_empty() {
+            &self.few[..self.len]
+        } else {
+            &self.many
+        }
     }
 }
 
@@ -276,7 +294,11 @@ fn unpickle<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: the memory stays until the claim is dropped, which is after the view is released below. The pointer is
     // only read through (PyBUF_READ).
     let view = unsafe {
-        let p = ffi::PyMemoryView_FromMemory(bytes.as_ptr() as *mut _, bytes.len() as ffi::Py_ssize_t, ffi::PyBUF_READ);
+        let p = ffi::PyMemoryView_FromMemory(
+            bytes.as_ptr() as *mut _,
+            bytes.len() as ffi::Py_ssize_t,
+            ffi::PyBUF_READ,
+        );
         Bound::from_owned_ptr_or_err(py, p)?
     };
     let value = loads.call1((&view,));

@@ -26,16 +26,24 @@ impl Share {
         let (id, offset, stamp) = name;
         let h = Handle { offset, stamp };
         if id != family::id() {
-            return Err(error(py, "ForeignHandle", format!(
-                "this {what} belongs to another family of processes: it can only be used by processes that were \
+            return Err(error(
+                py,
+                "ForeignHandle",
+                format!(
+                    "this {what} belongs to another family of processes: it can only be used by processes that were \
                  started, directly or not, by the program that made it, through lightwork"
-            )));
+                ),
+            ));
         }
         if !cells::attach(kind, h, bytes) {
-            return Err(error(py, "ForeignHandle", format!(
-                "this {what} is gone: the process that made it dropped it before the pickle was read; keep a reference \
+            return Err(error(
+                py,
+                "ForeignHandle",
+                format!(
+                    "this {what} is gone: the process that made it dropped it before the pickle was read; keep a reference \
                  to it there"
-            )));
+                ),
+            ));
         }
         Ok(Share(h))
     }
@@ -93,19 +101,21 @@ pub fn error(py: Python<'_>, name: &str, message: String) -> PyErr {
 
 pub fn arena_full(py: Python<'_>, f: arena::Full) -> PyErr {
     let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1 << 20) as f64);
-    error(py, "ArenaFull", format!(
-        "shared memory is full: {} asked for, {} of {} in use; drop shared objects, drain queues, or raise the limit \
+    error(
+        py,
+        "ArenaFull",
+        format!(
+            "shared memory is full: {} asked for, {} of {} in use; drop shared objects, drain queues, or raise the limit \
          with lightwork.arena.set_budget()",
-        mib(f.wanted), mib(f.used), mib(f.budget)
-    ))
+            mib(f.wanted),
+            mib(f.used),
+            mib(f.budget)
+        ),
+    )
 }
 
 /// Run `f` detached from the interpreter; signal handlers run in between, and what they raise ends the wait.
-pub fn waiting<R: Send>(
-    py: Python<'_>,
-    timeout: Option<f64>,
-    f: impl FnOnce(&mut Wait) -> R + Send,
-) -> PyResult<R> {
+pub fn waiting<R: Send>(py: Python<'_>, timeout: Option<f64>, f: impl FnOnce(&mut Wait) -> R + Send) -> PyResult<R> {
     let deadline = timeout.map(|s| clock::now().saturating_add((s.max(0.0) * 1e9).min(4e18) as u64));
     let mut raised = None;
     let r = py.detach(|| {
@@ -113,7 +123,11 @@ pub fn waiting<R: Send>(
             raised = Python::attach(|py| py.check_signals()).err();
             raised.is_some()
         };
-        f(&mut Wait { deadline, interrupted: &mut interrupted, is_dead: members::is_dead })
+        f(&mut Wait {
+            deadline,
+            interrupted: &mut interrupted,
+            is_dead: members::is_dead,
+        })
     });
     match raised {
         Some(e) => Err(e),
@@ -123,5 +137,9 @@ pub fn waiting<R: Send>(
 
 /// `block` and `timeout` as the stdlib reads them: what `waiting` takes. A NaN waits for nothing.
 pub fn patience(block: bool, timeout: Option<f64>) -> Option<f64> {
-    if block { timeout.map(|t| if t.is_nan() { 0.0 } else { t }) } else { Some(0.0) }
+    if block {
+        timeout.map(|t| if t.is_nan() { 0.0 } else { t })
+    } else {
+        Some(0.0)
+    }
 }

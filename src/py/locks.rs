@@ -14,11 +14,15 @@ use pyo3::types::{PyDict, PyTuple};
 type Ignored<'a, 'py> = &'a Bound<'py, PyAny>;
 
 fn raises(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
-    let Some(choice) = kwargs.map(|k| k.get_item("on_owner_death")).transpose()?.flatten() else { return Ok(false) };
+    let Some(choice) = kwargs.map(|k| k.get_item("on_owner_death")).transpose()?.flatten() else {
+        return Ok(false);
+    };
     match choice.extract::<String>()?.as_str() {
         "warn" => Ok(false),
         "raise" => Ok(true),
-        other => Err(PyValueError::new_err(format!("on_owner_death is 'warn' or 'raise', not {other:?}"))),
+        other => Err(PyValueError::new_err(format!(
+            "on_owner_death is 'warn' or 'raise', not {other:?}"
+        ))),
     }
 }
 
@@ -26,12 +30,20 @@ fn raises(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
 #[cold]
 fn inherited(py: Python<'_>, what: &str, cell: &LockCell, release: impl FnOnce()) -> PyResult<bool> {
     let (pid, name) = cell.dead_owner().map(members::describe).unwrap_or_default();
-    let who = if pid == 0 { "a process".into() } else { format!("process {pid} ({name})") };
+    let who = if pid == 0 {
+        "a process".into()
+    } else {
+        format!("process {pid} ({name})")
+    };
     if cell.raises.load(std::sync::atomic::Ordering::Relaxed) != 0 {
         release();
-        return Err(error(py, "OwnerDied", format!(
-            "{who} died holding this {what}: what the {what} guards may be half changed; the {what} is free again"
-        )));
+        return Err(error(
+            py,
+            "OwnerDied",
+            format!(
+                "{who} died holding this {what}: what the {what} guards may be half changed; the {what} is free again"
+            ),
+        ));
     }
     let text = format!("{who} died holding this {what}: it was taken over, but what it guards may be half changed");
     let warning = error(py, "OwnerDiedWarning", text);
@@ -57,8 +69,13 @@ impl Lock {
     #[pyo3(signature = (*_args, **kwargs))]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let raises = raises(kwargs)?;
-        let share = share(py, kwargs, "Lock", Kind::Lock, 64, || LockCell::create(Kind::Lock, raises))?;
-        Ok(Lock { cell: LockCell::of(share.offset()), share })
+        let share = share(py, kwargs, "Lock", Kind::Lock, 64, || {
+            LockCell::create(Kind::Lock, raises)
+        })?;
+        Ok(Lock {
+            cell: LockCell::of(share.offset()),
+            share,
+        })
     }
 
     /// Take the lock; False if it could not be had in time (seconds; None waits for ever).
@@ -82,7 +99,11 @@ impl Lock {
     }
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.cell.try_acquire() { Ok(true) } else { self.acquire_slow(py, None) }
+        if self.cell.try_acquire() {
+            Ok(true)
+        } else {
+            self.acquire_slow(py, None)
+        }
     }
 
     #[pyo3(signature = (_type, _value, _traceback, /))]
@@ -96,6 +117,10 @@ impl Lock {
     }
 
     fn _is_mine(&self) -> bool {
+        self.cell.is_mine()
+    }
+
+    fn _held_by_this_process(&self) -> bool {
         self.cell.held_by_this_process()
     }
 
@@ -153,8 +178,13 @@ impl RLock {
     #[pyo3(signature = (*_args, **kwargs))]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let raises = raises(kwargs)?;
-        let share = share(py, kwargs, "RLock", Kind::RLock, 64, || LockCell::create(Kind::RLock, raises))?;
-        Ok(RLock { cell: LockCell::of(share.offset()), share })
+        let share = share(py, kwargs, "RLock", Kind::RLock, 64, || {
+            LockCell::create(Kind::RLock, raises)
+        })?;
+        Ok(RLock {
+            cell: LockCell::of(share.offset()),
+            share,
+        })
     }
 
     /// Take the lock, or one level more of it; False if it could not be had in time (seconds; None waits for ever).
@@ -177,11 +207,17 @@ impl RLock {
         if self.cell.release_one() {
             return Ok(());
         }
-        Err(PyAssertionError::new_err("attempt to release recursive lock not owned by thread"))
+        Err(PyAssertionError::new_err(
+            "attempt to release recursive lock not owned by thread",
+        ))
     }
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.cell.try_acquire_again() { Ok(true) } else { self.acquire_slow(py, None) }
+        if self.cell.try_acquire_again() {
+            Ok(true)
+        } else {
+            self.acquire_slow(py, None)
+        }
     }
 
     #[pyo3(signature = (_type, _value, _traceback, /))]
@@ -200,12 +236,11 @@ impl RLock {
 
     /// How many levels the calling thread holds.
     fn _depth(&self) -> u32 {
-        if self.cell.is_mine() { self.cell.depth.load(std::sync::atomic::Ordering::Relaxed) } else { 0 }
-    }
-
-    /// How many levels whoever holds it has.
-    fn _any_depth(&self) -> u32 {
-        self.cell.depth.load(std::sync::atomic::Ordering::Relaxed)
+        if self.cell.is_mine() {
+            self.cell.depth.load(std::sync::atomic::Ordering::Relaxed)
+        } else {
+            0
+        }
     }
 
     fn _held_by_this_process(&self) -> bool {
@@ -260,10 +295,19 @@ impl Semaphore {
                 semaphore::MAX
             )));
         }
-        let bounded = kwargs.map(|k| k.get_item("bounded")).transpose()?.flatten().is_some_and(|b| b.is_truthy().unwrap_or(false));
+        let bounded = kwargs
+            .map(|k| k.get_item("bounded"))
+            .transpose()?
+            .flatten()
+            .is_some_and(|b| b.is_truthy().unwrap_or(false));
         let bytes = size_of::<Cell>() as u64;
-        let share = share(py, kwargs, "Semaphore", Kind::Semaphore, bytes, || Cell::create(value, bounded))?;
-        Ok(Semaphore { cell: Cell::of(share.offset()), share })
+        let share = share(py, kwargs, "Semaphore", Kind::Semaphore, bytes, || {
+            Cell::create(value, bounded)
+        })?;
+        Ok(Semaphore {
+            cell: Cell::of(share.offset()),
+            share,
+        })
     }
 
     /// Take one; False if none could be had in time (seconds; None waits for ever).
@@ -290,7 +334,13 @@ impl Semaphore {
     }
 
     #[pyo3(signature = (_type, _value, _traceback, /))]
-    fn __exit__(&self, py: Python<'_>, _type: Ignored<'_, '_>, _value: Ignored<'_, '_>, _traceback: Ignored<'_, '_>) -> PyResult<()> {
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _type: Ignored<'_, '_>,
+        _value: Ignored<'_, '_>,
+        _traceback: Ignored<'_, '_>,
+    ) -> PyResult<()> {
         self.release(py)
     }
 

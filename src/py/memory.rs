@@ -36,13 +36,18 @@ impl Memory {
     #[pyo3(signature = (nbytes, **kwargs))]
     fn new(py: Python<'_>, nbytes: i64, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let Ok(n) = u64::try_from(nbytes) else {
-            return Err(PyValueError::new_err(format!("a shared block cannot have {nbytes} bytes")));
+            return Err(PyValueError::new_err(format!(
+                "a shared block cannot have {nbytes} bytes"
+            )));
         };
         let bytes = n + HEADER;
         let share = share(py, kwargs, "shared memory", Kind::Memory, bytes, || {
             cells::create(Kind::Memory, bytes, |_| {})
         })?;
-        Ok(Memory { share, nbytes: n as usize })
+        Ok(Memory {
+            share,
+            nbytes: n as usize,
+        })
     }
 
     #[getter(nbytes)]
@@ -66,7 +71,14 @@ impl Memory {
         let this = slf.get();
         // SAFETY: `view` comes from the interpreter; the memory lives as long as the object, which the view holds.
         let r = unsafe {
-            ffi::PyBuffer_FillInfo(view, slf.as_ptr(), this.address().cast(), this.nbytes as ffi::Py_ssize_t, 0, flags)
+            ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                this.address().cast(),
+                this.nbytes as ffi::Py_ssize_t,
+                0,
+                flags,
+            )
         };
         if r == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }

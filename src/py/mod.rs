@@ -98,11 +98,6 @@ fn set_arena_budget(bytes: u64) -> PyResult<()> {
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::{
-        after_fork_in_child, arena_stats, before_fork, child_started, family, join_family, reserve_child,
-        set_arena_budget, set_name, sweep,
-    };
-    #[pymodule_export]
     use super::atomic::Atomic;
     #[pymodule_export]
     use super::codec::set_pickler;
@@ -114,6 +109,11 @@ mod _native {
     use super::queue::{Queue, SimpleQueue};
     #[pymodule_export]
     use super::waits::{Barrier, Event, WaitList};
+    #[pymodule_export]
+    use super::{
+        after_fork_in_child, arena_stats, before_fork, child_started, family, join_family, reserve_child,
+        set_arena_budget, set_name, sweep,
+    };
 
     use super::*;
 

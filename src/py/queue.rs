@@ -81,7 +81,11 @@ impl Queue {
     ) -> PyResult<Self> {
         let max = maxsize.max(0) as u64;
         let share = share(py, kwargs, "Queue", Kind::Queue, Ring::BYTES, || Ring::create(max))?;
-        Ok(Queue { ring: Ring::of(share.offset()), share, closed: AtomicBool::new(false) })
+        Ok(Queue {
+            ring: Ring::of(share.offset()),
+            share,
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Put an object: it is visible to every reader when this returns. Raises `queue.Full` if there was no room in time
@@ -126,7 +130,7 @@ impl Queue {
 
     /// Is the queue empty now?
     fn empty(&self) -> bool {
-        self.ring.len() == 0
+        self.ring.is_empty()
     }
 
     /// Would `put` have to wait now?
@@ -199,11 +203,19 @@ impl SimpleQueue {
     #[pyo3(signature = (*_args, **kwargs))]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let share = share(py, kwargs, "SimpleQueue", Kind::Queue, Ring::BYTES, || Ring::create(0))?;
-        Ok(SimpleQueue { ring: Ring::of(share.offset()), share, closed: AtomicBool::new(false) })
+        Ok(SimpleQueue {
+            ring: Ring::of(share.offset()),
+            share,
+            closed: AtomicBool::new(false),
+        })
     }
 
     fn open(&self) -> PyResult<()> {
-        if self.closed.load(Relaxed) { Err(PyOSError::new_err("handle is closed")) } else { Ok(()) }
+        if self.closed.load(Relaxed) {
+            Err(PyOSError::new_err("handle is closed"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Put an object: it is visible to every reader when this returns. Raises what the pickler raises if the object
@@ -228,7 +240,7 @@ impl SimpleQueue {
     /// Is the queue empty now?
     fn empty(&self) -> PyResult<bool> {
         self.open()?;
-        Ok(self.ring.len() == 0)
+        Ok(self.ring.is_empty())
     }
 
     /// This process is done with the queue.

@@ -23,8 +23,18 @@ impl Event {
     #[new]
     #[pyo3(signature = (*_args, **kwargs))]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let share = share(py, kwargs, "Event", Kind::Event, size_of::<EventCell>() as u64, EventCell::create)?;
-        Ok(Event { cell: EventCell::of(share.offset()), share })
+        let share = share(
+            py,
+            kwargs,
+            "Event",
+            Kind::Event,
+            size_of::<EventCell>() as u64,
+            EventCell::create,
+        )?;
+        Ok(Event {
+            cell: EventCell::of(share.offset()),
+            share,
+        })
     }
 
     /// Is the flag set?
@@ -84,13 +94,26 @@ impl WaitList {
     #[new]
     #[pyo3(signature = (**kwargs))]
     fn new(py: Python<'_>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let share = share(py, kwargs, "Condition", Kind::WaitList, size_of::<Cell>() as u64, Cell::create)?;
-        Ok(WaitList { cell: Cell::of(share.offset()), share })
+        let share = share(
+            py,
+            kwargs,
+            "Condition",
+            Kind::WaitList,
+            size_of::<Cell>() as u64,
+            Cell::create,
+        )?;
+        Ok(WaitList {
+            cell: Cell::of(share.offset()),
+            share,
+        })
     }
 
     /// Take a place, while the condition's lock is held.
     fn enter(&self, py: Python<'_>) -> PyResult<usize> {
-        self.cell.enter().map(|e| Place(e).to_int()).map_err(|f| arena_full(py, f))
+        self.cell
+            .enter()
+            .map(|e| Place(e).to_int())
+            .map_err(|f| arena_full(py, f))
     }
 
     /// Wait in the place until notified; False after `timeout` seconds. The place is given back in any case.
@@ -138,11 +161,16 @@ impl Barrier {
     ) -> PyResult<Self> {
         let n = u32::try_from(parties).ok().filter(|&n| n > 0);
         let Some(n) = n else {
-            return Err(PyValueError::new_err(format!("a barrier needs at least one party, not {parties}")));
+            return Err(PyValueError::new_err(format!(
+                "a barrier needs at least one party, not {parties}"
+            )));
         };
         let bytes = size_of::<BarrierCell>() as u64;
         let share = share(py, kwargs, "Barrier", Kind::Barrier, bytes, || BarrierCell::create(n))?;
-        Ok(Barrier { cell: BarrierCell::of(share.offset()), share })
+        Ok(Barrier {
+            cell: BarrierCell::of(share.offset()),
+            share,
+        })
     }
 
     /// Arrive: (index, place, is this the last one?); None if the barrier is broken.

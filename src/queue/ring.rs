@@ -67,12 +67,14 @@ impl Claim {
 }
 
 impl Drop for Claim {
-    /// [get.done] The reader has the message: free its block, then its slot.
+    /// [get.done] The reader has the message: free its slot, then its block. (A death between the two leaks a block; the
+    /// other order would let the next reader find a freed one.)
     fn drop(&mut self) {
-        if let Some(b) = self.payload.block() {
+        let block = self.payload.block();
+        self.slot.word.store(0, Release);
+        if let Some(b) = block {
             arena::free(b);
         }
-        self.slot.word.store(0, Release);
     }
 }
 
@@ -102,6 +104,10 @@ impl Ring {
     pub fn len(&self) -> u64 {
         let head = self.get.index.load(Acquire);
         self.put.index.load(Acquire).saturating_sub(head)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     pub fn is_full(&self) -> bool {
@@ -243,12 +249,12 @@ impl Ring {
                 self.room();
                 return (Outcome::Done, claim);
             }
-            match self.not_empty.sleep_unless(wait, &mut slices, || self.len() > 0) {
+            match self.not_empty.sleep_unless(wait, &mut slices, || !self.is_empty()) {
                 Slice::Again => {}
                 Slice::Supervise => {
                     members::sweep(); // a reader may have died with a message in its hands
                 }
-                Slice::TimedOut if self.len() > 0 => {}
+                Slice::TimedOut if !self.is_empty() => {}
                 Slice::TimedOut => return (Outcome::TimedOut, None),
                 Slice::Interrupted => return (Outcome::Interrupted, None),
             }
@@ -304,6 +310,10 @@ impl Ring {
                 return segment;
             }
             let left = self.get.segment.load(Relaxed);
+            if self.put.segment.load(Acquire) == left {
+                // Its writer is between [grow.commit] and [grow.3], or died there: it is not to be freed yet.
+                let _ = self.put.segment.compare_exchange(left, next, AcqRel, Relaxed);
+            }
             if self.retired.load(Relaxed) != left {
                 segment.retired_next.store(self.retired.load(Relaxed), Relaxed);
                 self.retired.store(left, Release); // [leave.1]
@@ -347,10 +357,14 @@ impl Ring {
             let w = slot.word.load(Acquire);
             if w & STATE == CLAIMED
                 && Member::of(w).is_some_and(members::is_dead)
-                && slot.word.compare_exchange(w, members::me().word(CLAIMED), AcqRel, Relaxed).is_ok()
+                && slot
+                    .word
+                    .compare_exchange(w, members::me().word(CLAIMED), AcqRel, Relaxed)
+                    .is_ok()
             {
                 // SAFETY: we hold the get lock; the slot was committed and its reader is dead.
-                return Some(Claim { slot, payload: unsafe { slot.read() } });
+                let payload = unsafe { slot.read() };
+                return Some(Claim { slot, payload });
             }
         }
         self.deaths_seen.store(deaths, Relaxed);
@@ -393,11 +407,11 @@ impl Ring {
     pub fn wait_for_message(&self, wait: &mut Wait) -> Outcome {
         let mut slices = Slices::idle();
         loop {
-            if self.len() > 0 {
+            if !self.is_empty() {
                 self.not_empty.notify(1); // we took a wake-up and no message: pass it on
                 return Outcome::Done;
             }
-            match self.not_empty.sleep_unless(wait, &mut slices, || self.len() > 0) {
+            match self.not_empty.sleep_unless(wait, &mut slices, || !self.is_empty()) {
                 Slice::Again | Slice::Supervise => {}
                 Slice::TimedOut => return Outcome::TimedOut,
                 Slice::Interrupted => return Outcome::Interrupted,

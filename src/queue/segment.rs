@@ -74,7 +74,13 @@ impl Segment {
         let bytes = size_of::<Segment>() as u64 + capacity * size_of::<Slot>() as u64;
         let offset = arena::alloc(bytes, blocks::CELL)?;
         let s = Self::of(offset);
-        for (word, value) in [(&s.next, 0), (&s.end, 0), (&s.start, start), (&s.capacity, capacity), (&s.retired_next, 0)] {
+        for (word, value) in [
+            (&s.next, 0),
+            (&s.end, 0),
+            (&s.start, start),
+            (&s.capacity, capacity),
+            (&s.retired_next, 0),
+        ] {
             word.store(value, Relaxed);
         }
         for i in 0..capacity {

@@ -29,7 +29,11 @@ impl EventCount {
         let seq = self.seq.load(SeqCst);
         self.asleep.store(1, SeqCst);
         fence(SeqCst);
-        if ready() { Slice::Again } else { wait.sleep(&self.seq, seq, slices) }
+        if ready() {
+            Slice::Again
+        } else {
+            wait.sleep(&self.seq, seq, slices)
+        }
     }
 
     /// Step 5. The caller's last store before this was a full barrier (the release of an owner lock).

@@ -83,16 +83,29 @@ impl OwnerLock {
     #[inline]
     pub fn guard(&self, me: Member, is_dead: fn(Member) -> bool) -> Guard<'_> {
         if self.try_acquire(me) {
-            return Guard { lock: self, inherited: false };
+            return Guard {
+                lock: self,
+                inherited: false,
+            };
         }
         let mut never = || false;
-        let mut wait = Wait { deadline: None, interrupted: &mut never, is_dead };
-        Guard { lock: self, inherited: matches!(self.acquire_slow(me, &mut wait), Outcome::Inherited(_)) }
+        let mut wait = Wait {
+            deadline: None,
+            interrupted: &mut never,
+            is_dead,
+        };
+        Guard {
+            lock: self,
+            inherited: matches!(self.acquire_slow(me, &mut wait), Outcome::Inherited(_)),
+        }
     }
 
     #[inline]
     pub fn try_guard(&self, me: Member) -> Option<Guard<'_>> {
-        self.try_acquire(me).then_some(Guard { lock: self, inherited: false })
+        self.try_acquire(me).then(|| Guard {
+            lock: self,
+            inherited: false,
+        })
     }
 }
 

@@ -54,11 +54,17 @@ pub struct Slices {
 
 impl Slices {
     pub fn for_owner() -> Self {
-        Slices { next: FIRST_SLICE, longest: OWNER_SLICE }
+        Slices {
+            next: FIRST_SLICE,
+            longest: OWNER_SLICE,
+        }
     }
 
     pub fn idle() -> Self {
-        Slices { next: OWNER_SLICE, longest: IDLE_SLICE }
+        Slices {
+            next: OWNER_SLICE,
+            longest: IDLE_SLICE,
+        }
     }
 
     /// No whole slice has passed yet: the conversation may still be hot.
@@ -84,7 +90,11 @@ impl Wait<'_> {
             futex::Slept::TimedOut => {
                 slices.next = (slices.next * 2).min(slices.longest);
                 // A signal may have been delivered to another thread while we slept: its handler runs in ours.
-                if (self.interrupted)() { Slice::Interrupted } else { Slice::Supervise }
+                if (self.interrupted)() {
+                    Slice::Interrupted
+                } else {
+                    Slice::Supervise
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Anonymous shared memory, its mapping, and the one page that a fork wipes.
 
 use std::io::{Error, Result};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::fd::AsRawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// A sealed, nameless file of `size` bytes; no block is used before it is touched.
 pub fn create(size: u64) -> Result<OwnedFd> {
@@ -17,7 +17,11 @@ pub fn create(size: u64) -> Result<OwnedFd> {
     // mapping, so no access inside it can raise SIGBUS.
     let ok = unsafe {
         libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) == 0
-            && libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW) == 0
+            && libc::fcntl(
+                fd.as_raw_fd(),
+                libc::F_ADD_SEALS,
+                libc::F_SEAL_SHRINK | libc::F_SEAL_GROW,
+            ) == 0
     };
     if ok { Ok(fd) } else { Err(Error::last_os_error()) }
 }
@@ -27,7 +31,11 @@ pub fn size_of(fd: RawFd) -> Result<u64> {
     // SAFETY: an all-zero stat is a valid place for the result.
     unsafe {
         let mut st: libc::stat = std::mem::zeroed();
-        if libc::fstat(fd, &mut st) == 0 { Ok(st.st_size as u64) } else { Err(Error::last_os_error()) }
+        if libc::fstat(fd, &mut st) == 0 {
+            Ok(st.st_size as u64)
+        } else {
+            Err(Error::last_os_error())
+        }
     }
 }
 
@@ -71,7 +79,11 @@ pub unsafe fn populate(at: *mut u8, len: usize) -> Result<()> {
     let r = unsafe { libc::madvise(start as *mut _, at as usize + len - start, MADV_POPULATE_WRITE) };
     let e = Error::last_os_error();
     // Before Linux 5.14 the advice does not exist; the pages then come in when they are touched.
-    if r == 0 || e.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(e) }
+    if r == 0 || e.raw_os_error() == Some(libc::EINVAL) {
+        Ok(())
+    } else {
+        Err(e)
+    }
 }
 
 /// Give the pages of a free block back to the machine; it reads as zeros afterwards.
@@ -121,6 +133,10 @@ pub fn duplicate(fd: RawFd) -> Result<OwnedFd> {
     // SAFETY: the result is checked before it becomes an owned descriptor.
     unsafe {
         let fd = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3);
-        if fd < 0 { Err(Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+        if fd < 0 {
+            Err(Error::last_os_error())
+        } else {
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
     }
 }

@@ -6,7 +6,9 @@ pub mod memory;
 pub mod process;
 
 #[cfg(not(target_endian = "little"))]
-compile_error!("the futex words are the low halves of 64-bit words: a big-endian machine would need their other halves");
+compile_error!(
+    "the futex words are the low halves of 64-bit words: a big-endian machine would need their other halves"
+);
 
 /// The calling thread's last system error.
 pub fn errno() -> i32 {

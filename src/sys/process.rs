@@ -11,10 +11,14 @@ pub fn pid() -> u32 {
 pub fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses and may hold anything: count from its end.
-    stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(19)?.parse().ok()
+    stat[stat.rfind(')')? + 1..]
+        .split_ascii_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
-/// Is the process that had this pid at this start time still running? A zombie is dead: none of its threads run.
+/// Is the process that had this pid at this start time (0: at any) still running? A zombie is dead: none of its threads run.
 /// In doubt (no descriptor left, no /proc) the answer is yes, and the caller asks again a slice later.
 pub fn is_alive(pid: u32, start: u64) -> bool {
     // SAFETY: pidfd_open takes plain numbers.
@@ -26,14 +30,18 @@ pub fn is_alive(pid: u32, start: u64) -> bool {
         // SAFETY: signal 0 only asks.
         return unsafe { libc::kill(pid as libc::pid_t, 0) } == 0 || errno() != libc::ESRCH;
     }
-    let mut p = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut p = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
     // SAFETY: one valid pollfd, no waiting; then we close the descriptor that we opened.
     let ended = unsafe {
         let n = libc::poll(&mut p, 1, 0);
         libc::close(fd);
         n == 1
     };
-    !ended && start_time(pid).is_none_or(|s| s == start)
+    !ended && (start == 0 || start_time(pid).is_none_or(|s| s == start))
 }
 
 /// Processors that this process may run on (its affinity; the cgroup's quota is the Python layer's business).

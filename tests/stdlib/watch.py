@@ -19,7 +19,7 @@ from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
 GRACE_SECONDS = 3.0  # for a resource tracker or fork server to see that its session's leader has ended
-DUMP_SECONDS = 5.0  # for a hung worker to write its stacks
+DUMP_SECONDS = 5.0  # for a hung worker and its children to write their stacks
 LOG_TAIL = 6000
 
 
@@ -105,7 +105,7 @@ class Runner:
         try:
             hung = not await _finished(process, events, self.timeout)
             if hung:
-                await _dump_stacks(process)
+                await _dump_stacks(process.pid)
             else:
                 left = await _leftovers(process.pid)
         finally:
@@ -155,13 +155,12 @@ async def _finished(process: Process, events: Path, timeout: float) -> bool:
     return False
 
 
-async def _dump_stacks(process: Process) -> None:
-    for pid in _session(process.pid):
+async def _dump_stacks(leader: int) -> None:
+    """Have each process of the session write its stacks, one after the other: they share one log."""
+    deadline = time.monotonic() + DUMP_SECONDS
+    for pid in sorted(_session(leader), key=lambda pid: pid != leader):
         _kill(pid, signal.SIGUSR2)
-    try:
-        await asyncio.wait_for(process.wait(), DUMP_SECONDS)
-    except TimeoutError:
-        pass  # blocked even for signals; the session is killed next
+        await asyncio.to_thread(_await_end, [pid], min(1.0, deadline - time.monotonic()))
 
 
 async def _leftovers(session: int) -> int:

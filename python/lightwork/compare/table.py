@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
 import lightwork as mp
 from lightwork.compare.job import FORMULA, job
 from lightwork.compare.measure import Comparison, time_ways
 from lightwork.compare.ways import Target
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 

@@ -12,7 +12,7 @@ from ..pool import ThreadPool
 __all__ = [*_stdlib.__all__]
 
 
-def Pool(
+def Pool(  # type: ignore[no-redef]
     processes: int | None = None, initializer: Callable[..., Any] | None = None, initargs: Iterable[Any] = ()
 ) -> ThreadPool:
     """A pool of threads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
+from types import TracebackType
 
 from ..errors import RemoteTraceback as _RemoteTraceback
 from ..errors import WorkerDied
@@ -23,8 +24,8 @@ class RemoteTraceback(_RemoteTraceback):
 class ExceptionWithTraceback:
     """Carries an exception to another process; unpickled it is the exception, with a RemoteTraceback as its cause."""
 
-    def __init__(self, exc: BaseException, tb: object) -> None:
-        lines = traceback.format_exception(type(exc), exc, tb)  # type: ignore[arg-type]
+    def __init__(self, exc: BaseException, tb: TracebackType | None) -> None:
+        lines = traceback.format_exception(type(exc), exc, tb)
         self.exc = exc
         self.tb = quoted("".join(lines))
 

@@ -22,6 +22,8 @@ import io
 import pickle
 from collections import ChainMap
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
@@ -173,7 +175,7 @@ def dumps(obj: object) -> bytes:
 
 
 def dumps_portably(obj: object) -> bytes:
-    """`dumps`, or what cloudpickle makes of lambdas, closures and the like; raises pickle's own error if neither can."""
+    """`dumps`, or what cloudpickle makes of lambdas, closures and the like; pickle's own error if neither can."""
     try:
         return dumps(obj)
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -185,10 +187,14 @@ def dumps_portably(obj: object) -> bytes:
 
 
 def _cloud_dumps(obj: object) -> bytes:
-    import cloudpickle  # only where pickle fails: it costs 20 ms to import
-
     buffer = io.BytesIO()
-    pickler = cloudpickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
-    pickler.dispatch_table = ChainMap(ForkingPickler._extra_reducers, pickler.dispatch_table)  # type: ignore[attr-defined]
-    pickler.dump(obj)
+    _cloud_pickler()(buffer, pickle.HIGHEST_PROTOCOL).dump(obj)
     return buffer.getvalue()
+
+
+@cache
+def _cloud_pickler() -> Any:
+    cloudpickle: Any = import_module("cloudpickle")  # only where pickle fails: it costs 20 ms
+    forking: Any = ForkingPickler
+    table = ChainMap(forking._extra_reducers, cloudpickle.Pickler.dispatch_table)
+    return type("CloudPickler", (cloudpickle.Pickler,), {"dispatch_table": table})

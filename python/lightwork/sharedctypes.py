@@ -238,9 +238,10 @@ class Synchronized(SynchronizedBase, _native.Atomic):
         super().__init__(obj, lock, ctx)
         form = _form(obj)
         if form and isinstance(getattr(obj, "_wrapper", None), _Block):
-            self._bind(obj._wrapper, form)
+            self._bind(obj._wrapper, form, self._lock)
 
-    value = make_property("value")
+    # What the core's `value` calls where the lock is not free at once, is no RLock, or the value is no number.
+    _get_value, _set_value = make_property("value").fget, make_property("value").fset
 
     def __iadd__(self, n: Any) -> Synchronized:
         self.add(n)

@@ -97,29 +97,33 @@ fn reserve(parent: u64) -> Member {
     panic!("lightwork: more than {MEMBERS} live processes in one family");
 }
 
-/// Make row `m` this process's own.
-fn adopt(m: Member) -> Member {
+/// Make row `m`, which was reserved for it, this process's own; None if somebody took it for a dead one's meanwhile.
+fn adopt(m: Member) -> Option<Member> {
     let r = row(m.slot());
     let pid = sys::process::pid();
     r.start.store(sys::process::start_time(pid).unwrap_or(0), Relaxed);
     r.life.store(life(m, pid), Release);
-    r.ident.store(m.word(ALIVE), Release);
+    r.ident
+        .compare_exchange(m.word(EMBRYO), m.word(ALIVE), AcqRel, Relaxed)
+        .ok()?;
     private().me.store(m.raw(), Release);
-    m
+    Some(m)
 }
 
 #[cold]
 fn register() -> Member {
-    // Two threads may come here together: the second finds the first one's row.
+    // Two threads may come here together: the second finds the first one's row. A fork may have copied the mutex
+    // locked: then we are alone anyway.
     static REGISTERING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let reserved = Member::of(RESERVED.replace(0));
-    let _one = REGISTERING.try_lock(); // a fork may have copied it locked: then we are alone anyway
-    if let Some(m) = Member::of(private().me.load(Acquire)) {
-        return m;
-    }
-    match reserved {
-        Some(m) if row(m.slot()).ident.load(Acquire) == m.word(EMBRYO) => adopt(m),
-        _ => adopt(reserve(0)),
+    let mut row = Member::of(RESERVED.replace(0));
+    let _one = REGISTERING.try_lock();
+    loop {
+        if let Some(m) = Member::of(private().me.load(Acquire)) {
+            return m;
+        }
+        if let Some(m) = adopt(row.take().unwrap_or_else(|| reserve(0))) {
+            return m;
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Atomic operations on one number in shared memory, for every type code that holds a number.
 
+use super::locks::RLock;
 use super::memory::Memory;
+use crate::cells::lock::LockCell;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::*;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 
@@ -104,6 +107,8 @@ impl Form {
 pub struct Atomic {
     address: AtomicUsize,
     form: AtomicU8,
+    /// The RLock that `value` takes; unset if the lock is another kind of object.
+    lock: OnceLock<&'static LockCell>,
 }
 
 macro_rules! on_cell {
@@ -141,18 +146,51 @@ impl Atomic {
         Atomic {
             address: AtomicUsize::new(0),
             form: AtomicU8::new(0),
+            lock: OnceLock::new(),
         }
     }
 
-    /// Point at the number of the form ("i4", "u8", "f8", ...) at the start of `memory`.
-    fn _bind(&self, memory: &Bound<'_, Memory>, form: &str) -> PyResult<()> {
+    /// Point at the number of the form ("i4", "u8", "f8", ...) at the start of `memory`, guarded by `lock`. The caller
+    /// keeps both alive.
+    fn _bind(&self, memory: &Bound<'_, Memory>, form: &str, lock: &Bound<'_, PyAny>) -> PyResult<()> {
         let f = Form::parse(form).ok_or_else(|| PyValueError::new_err(format!("no atomic form {form:?}")))?;
         if memory.get().nbytes() < f.bytes() {
             return Err(PyValueError::new_err(format!("the memory is too small for {form:?}")));
         }
         self.address.store(memory.get().address() as usize, Relaxed);
+        if let Ok(lock) = lock.cast::<RLock>() {
+            let _ = self.lock.set(lock.get().cell());
+        }
         self.form.store(f as u8, Release);
         Ok(())
+    }
+
+    /// The number, read and written under the lock.
+    #[getter]
+    fn value<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let this = slf.get();
+        let Some(_held) = this.hold() else {
+            return slf.call_method0("_get_value");
+        };
+        let (form, p) = (this.form()?, this.address.load(Relaxed));
+        form.number(slf.py(), on_cell!(form, p, |c| c.load(Acquire)))
+    }
+
+    #[setter]
+    fn set_value(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let this = slf.get();
+        if let Some(form) = this.form().ok()
+            && let Ok(bits) = form.bits(value)
+            && let Some(_held) = this.hold()
+        {
+            let p = this.address.load(Relaxed);
+            on_cell!(form, p, |c| {
+                c.store(bits as _, Release);
+                0
+            });
+            return Ok(());
+        }
+        slf.call_method1("_set_value", (value,)).map(|_| ())
     }
 
     /// Add `n` in one atomic step; returns the new value. An integer wraps around as in C.
@@ -197,7 +235,22 @@ impl Atomic {
     }
 }
 
+/// The RLock, held for a moment.
+struct Held(&'static LockCell);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.release_one();
+    }
+}
+
 impl Atomic {
+    /// The lock, if it can be had at once; else the Python class does what is asked for.
+    #[inline]
+    fn hold(&self) -> Option<Held> {
+        self.lock.get().filter(|l| l.try_acquire_again()).map(|l| Held(l))
+    }
+
     #[inline]
     fn form(&self) -> PyResult<Form> {
         match Form::from_u8(self.form.load(Acquire)) {

@@ -264,6 +264,10 @@ impl RLock {
 }
 
 impl RLock {
+    pub fn cell(&self) -> &'static LockCell {
+        self.cell
+    }
+
     #[cold]
     fn acquire_slow(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let cell = self.cell;

@@ -35,6 +35,9 @@ class Crew(Protocol):
     def thread(self) -> threading.Thread | None:
         """The thread of its own that it has, if any."""
 
+    def fill(self) -> None:
+        """Start the workers, or none and raise."""
+
     def nudge(self) -> None:
         """Look round: there may be workers to replace, or the work may be done."""
 
@@ -66,7 +69,7 @@ class _Bell:
 
 
 class ProcessCrew:
-    """`size` worker processes made by `start`, which returns a process object that is not yet started."""
+    """`size` worker processes made by `make`, which returns a process object that is not yet started."""
 
     def __init__(self, engine: Engine, make: Callable[[], Worker], size: int) -> None:
         self.workers: list[Worker] = []
@@ -79,10 +82,11 @@ class ProcessCrew:
         self._killed = False
 
     def fill(self) -> None:
-        """Start the first workers. If one cannot be started, end the others and raise what `start` raised."""
+        """Start the first workers, and the thread. If one cannot be started, end them and raise what that raised."""
         try:
             while len(self.workers) < self._size:
                 self._start_one()
+            self.thread.start()
         except BaseException:
             for worker in self.workers:
                 if worker.exitcode is None:

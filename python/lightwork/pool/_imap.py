@@ -73,20 +73,24 @@ class Stream:
             while not self.exhausted and more():
                 try:
                     chunk = tuple(islice(self._items, self.chunksize))
-                except BaseException as e:
+                    if chunk:
+                        self._submit_chunk(chunk)
+                    else:
+                        self._end()
+                except Exception as e:  # the iterable's: the iterator raises it when all good results are returned
+                    self.error = e
                     self._end()
-                    if not isinstance(e, Exception):
-                        raise
-                    self.error = e  # raised by the iterator when all good results are returned
-                    return
-                if not chunk:
-                    self._end()
-                elif self.chunksize == 1:
-                    self._engine.submit(self.id, self.submitted, self._func, chunk, {})
-                    self.submitted += 1
-                else:
-                    self._engine.submit(self.id, self.submitted, mapstar, ((self._func, chunk),), {})
-                    self.submitted += 1
+                except BaseException as e:  # an interrupt: nobody knows what of this chunk is submitted
+                    self._engine.drop(self.id)
+                    self.abandon(e, tell=False)
+                    raise
+
+    def _submit_chunk(self, chunk: tuple[Any, ...]) -> None:
+        if self.chunksize == 1:
+            self._engine.submit(self.id, self.submitted, self._func, chunk, {})
+        else:
+            self._engine.submit(self.id, self.submitted, mapstar, ((self._func, chunk),), {})
+        self.submitted += 1
 
     def _end(self) -> None:
         self.exhausted = True
@@ -114,7 +118,9 @@ class Stream:
         """All results are with the iterator."""
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
-        self.arrived.put((None, False, exc))
+        self.error = exc
+        self.exhausted = True
+        self.arrived.put((None, False, exc))  # for who waits now
 
 
 class IMapIterator(Generic[T]):

@@ -71,9 +71,12 @@ class Pool:
         self._cache = self._engine.jobs
         self._result_handler = self._engine.thread
         self._worker_handler = crew.thread
-        for thread in (crew.thread, self._engine.thread):
-            if thread is not None:
-                thread.start()
+        crew.fill()  # forks before there are threads
+        try:
+            self._engine.thread.start()
+        except BaseException:
+            crew.kill()
+            raise
         # Not a method of this pool: it must be collectable while it runs. At exit it is called before the stdlib
         # terminates daemonic processes.
         self._terminate = util.Finalize(self, self._engine.terminate, exitpriority=15)
@@ -92,9 +95,7 @@ class Pool:
         engine = self._engine
         errand = None if self._initializer is None else Errand(self._initializer, tuple(self._initargs))
         args = (engine.taskq, engine.resultq, errand, (), self._maxtasksperchild, self._wrap_exception)
-        crew = ProcessCrew(engine, partial(self.Process, self._ctx, target=worker, args=args), self._processes)
-        crew.fill()
-        return crew
+        return ProcessCrew(engine, partial(self.Process, self._ctx, target=worker, args=args), self._processes)
 
     # -- one call
 

@@ -44,9 +44,7 @@ class ThreadPool(Pool):
     def _make_crew(self) -> Crew:
         engine = self._engine
         args = (engine.taskq, engine.resultq, self._initializer, tuple(self._initargs))
-        crew = ThreadCrew(engine, partial(self.Process, self._ctx, target=worker, args=args), self._processes)
-        crew.fill()
-        return crew
+        return ThreadCrew(engine, partial(self.Process, self._ctx, target=worker, args=args), self._processes)
 
 
 class ThreadCrew:

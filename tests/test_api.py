@@ -12,8 +12,9 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
-import lightwork
 import pytest
+
+import lightwork
 
 ADDITIONS = {
     "ArenaFull",

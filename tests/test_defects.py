@@ -15,16 +15,10 @@ DEFECTS = Path(__file__).parent / "programs" / "defects"
 METHODS = ("fork", "spawn", "forkserver")
 SECONDS = 30.0
 
-NEEDS_SUPERVISION = "needs the pool to supervise its workers; the plain pool does not yet"
-LATER = {
-    "pool_worker_killed": NEEDS_SUPERVISION,
-    "pool_map_worker_killed": NEEDS_SUPERVISION,
-    "pool_idle_worker_killed": NEEDS_SUPERVISION,
-    "pool_initializer_raises": NEEDS_SUPERVISION,
-    "pool_imap_looks_ahead": "needs a bounded look-ahead; the plain pool submits all items at once",
-    "pool_nested": "needs workers that may have children; the plain pool's are daemonic",
-    "shared_memory_attach": "shared_memory is the standard library's still",
-    "shareable_list_text": "shared_memory is the standard library's still",
+LATER = {  # not run yet, and why
+    "pool_nested": "a pool's workers are daemonic, and those may not have children yet",
+    "shared_memory_attach": "shared_memory is the standard library's",
+    "shareable_list_text": "shared_memory is the standard library's",
 }
 PROGRAMS = sorted(path.stem for path in DEFECTS.glob("[!_]*.py"))
 

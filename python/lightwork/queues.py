@@ -61,7 +61,7 @@ class _Doorbell:
 
     def taken(self) -> None:
         """A message was taken: silent if it was the last one."""
-        if self._queue.empty():
+        if not self._queue._wait_for_message(0):
             try:
                 os.eventfd_read(self.fd)
             except BlockingIOError:

@@ -128,9 +128,12 @@ impl Queue {
         self.ring.len()
     }
 
-    /// Is the queue empty now?
-    fn empty(&self) -> bool {
-        self.ring.is_empty()
+    /// Is the queue empty now? Raises OSError if this process closed it and it was ever used (as the stdlib does).
+    fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        if slf.get().closed.load(Relaxed) && slf.get().ring.was_used() {
+            return Err(PyOSError::new_err(format!("Queue {} is closed", slf.repr()?)));
+        }
+        Ok(slf.get().ring.is_empty())
     }
 
     /// Would `put` have to wait now?

@@ -110,6 +110,11 @@ impl Ring {
         self.len() == 0
     }
 
+    /// Was anything ever put?
+    pub fn was_used(&self) -> bool {
+        self.put.index.load(Relaxed) > 0
+    }
+
     pub fn is_full(&self) -> bool {
         let max = self.maxsize();
         max > 0 && self.len() >= max

@@ -3,8 +3,9 @@
 import sys
 from typing import Any
 
-import lightwork as mp
 from _asleep import until_asleep
+
+import lightwork as mp
 from lightwork.synchronize import Condition, Event
 
 

@@ -4,8 +4,9 @@ import sys
 from queue import Empty
 from typing import Any
 
-import lightwork as mp
 from _asleep import until_asleep
+
+import lightwork as mp
 from lightwork.queues import Queue
 from lightwork.synchronize import Event
 

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import lightwork as mp
 import pytest
+
+import lightwork as mp
 
 METHODS = ("fork", "spawn", "forkserver")
 

@@ -9,11 +9,11 @@ import signal
 import threading
 from typing import Any
 
-import lightwork as mp
 import pytest
-from lightwork import queues
-
 from conftest import wait_until
+
+import lightwork as mp
+from lightwork import queues
 
 OBJECTS = [
     0, -1, 2**62, 2**63 - 1, -(2**63), 2**63, 2**200, True, False, None, 0.0, -1.5, float("inf"), "", "é漢", "x" * 48,
@@ -339,17 +339,17 @@ def test_a_subclass_written_for_the_stdlibs_layout_gets_the_stdlibs_class() -> N
 
 
 def test_a_subclass_with_the_feeder_hook_gets_what_cannot_be_pickled() -> None:
-    class Hooked(queues.Queue):
-        refused: list[Any] = []
+    refused: list[Any] = []
 
+    class Hooked(queues.Queue):
         def _on_queue_feeder_error(self, e: BaseException, obj: object) -> None:
-            self.refused.append((type(e), obj))
+            refused.append((type(e), obj))
 
     q = Hooked(ctx=mp.get_context())
     q.put(threading.current_thread)
     bad = lambda: 0  # noqa: E731
     q.put(bad)
-    assert [obj for _, obj in q.refused] == [bad]
+    assert [obj for _, obj in refused] == [bad]
     assert q.get() is threading.current_thread
 
 
@@ -369,6 +369,18 @@ def test_the_reader_of_a_killed_writer_is_not_disturbed(ctx: Any) -> None:
     assert q.get(timeout=10) == "goes on"
 
 
+def test_two_first_puts_at_once_are_both_sent(ctx: Any) -> None:
+    # Once a writer that did not get the put lock freed it for the one that had it.
+    for _ in range(100 if ctx.get_start_method() == "fork" else 5):
+        q = ctx.Queue()
+        ps = [ctx.Process(target=numbered, args=(q, i, 3)) for i in range(2)]
+        for p in ps:
+            p.start()
+        for p in ps:
+            p.join()
+        assert sorted(q.get_many(7)) == [(i, k) for i in range(2) for k in range(3)]
+
+
 def test_forked_child_does_not_free_what_it_inherited() -> None:
     q = mp.get_context("fork").Queue()
     q.put(b"x" * 100_000)
@@ -381,5 +393,3 @@ def test_forked_child_does_not_free_what_it_inherited() -> None:
 
 def drop(q: Any) -> None:
     del q
-
-

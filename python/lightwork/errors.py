@@ -1,17 +1,17 @@
 """Every exception of Lightwork, each also a subclass of what the standard library raises in its place.
 
-    LightworkError
-    ├── WorkerDied      (BrokenProcessPool)   a process ended without giving its result
-    ├── PoolBroken      (BrokenProcessPool)   a pool that cannot go on, e.g. its initializer raised
-    ├── TaskTimeout     (TimeoutError)        the time given to a task or process is over
-    ├── TaskCancelled   (CancelledError)      the task was cancelled
-    ├── OwnerDied       (RuntimeError)        a lock made with on_owner_death="raise" was left by a dead holder
-    ├── ForeignHandle   (RuntimeError)        a handle from another family of processes, or of something dropped
-    ├── ArenaFull       (MemoryError)         shared memory or its budget is used up
-    └── Unshippable     (PicklingError)       a result or exception that cannot be sent
+LightworkError
+├── WorkerDied      (BrokenProcessPool)   a process ended without giving its result
+├── PoolBroken      (BrokenProcessPool)   a pool that cannot go on, e.g. its initializer raised
+├── TaskTimeout     (TimeoutError)        the time given to a task or process is over
+├── TaskCancelled   (CancelledError)      the task was cancelled
+├── OwnerDied       (RuntimeError)        a lock made with on_owner_death="raise" was left by a dead holder
+├── ForeignHandle   (RuntimeError)        a handle from another family of processes, or of something dropped
+├── ArenaFull       (MemoryError)         shared memory or its budget is used up
+└── Unshippable     (PicklingError)       a result or exception that cannot be sent
 
-    OwnerDiedWarning    (RuntimeWarning)      a lock was taken over from a process that died holding it
-    RemoteTraceback     (Exception)           only ever the cause of another exception: its text is the remote traceback
+OwnerDiedWarning    (RuntimeWarning)      a lock was taken over from a process that died holding it
+RemoteTraceback     (Exception)           only ever the cause of another exception: its text is the remote traceback
 """
 
 from __future__ import annotations

@@ -97,7 +97,9 @@ class SpawnPopen(_LaunchByPickle, popen_spawn_posix.Popen):
 class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
     def _launch(self, process_obj: Any) -> None:
         # Importing this package takes 20 ms and more: once, in the server, and not in each child.
-        server = forkserver._forkserver
+        server: Any = forkserver._forkserver
         if server._preload_modules == ["__main__"]:
-            server.set_forkserver_preload(["__main__", "lightwork.launch", "lightwork.process", "lightwork.synchronize"])
+            server.set_forkserver_preload(
+                ["__main__", "lightwork.launch", "lightwork.process", "lightwork.synchronize"]
+            )
         super()._launch(process_obj)

@@ -108,6 +108,5 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-
 def __getattr__(name: str) -> Any:
     return getattr(_stdlib, name)

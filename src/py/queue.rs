@@ -213,14 +213,6 @@ impl SimpleQueue {
         })
     }
 
-    fn open(&self) -> PyResult<()> {
-        if self.closed.load(Relaxed) {
-            Err(PyOSError::new_err("handle is closed"))
-        } else {
-            Ok(())
-        }
-    }
-
     /// Put an object: it is visible to every reader when this returns. Raises what the pickler raises if the object
     /// cannot be pickled, OSError if this process closed the queue.
     fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -260,5 +252,15 @@ impl SimpleQueue {
 
     fn _handle(&self, escapes: bool) -> Name {
         self.share.name(escapes)
+    }
+}
+
+impl SimpleQueue {
+    fn open(&self) -> PyResult<()> {
+        if self.closed.load(Relaxed) {
+            Err(PyOSError::new_err("handle is closed"))
+        } else {
+            Ok(())
+        }
     }
 }

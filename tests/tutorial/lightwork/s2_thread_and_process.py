@@ -1,15 +1,18 @@
-import lightwork as mp
-import threading as td
 import sys
+import threading as td
 
-def job(a,d):
-    print('aaaaa')
+import lightwork as mp
 
-if __name__=='__main__':
+
+def job(a, d):
+    print("aaaaa")
+
+
+if __name__ == "__main__":
     if sys.argv[1:]:
         mp.set_start_method(sys.argv[1])
-    t1 = td.Thread(target=job,args=(1,2))
-    p1 = mp.Process(target=job,args=(1,2))
+    t1 = td.Thread(target=job, args=(1, 2))
+    p1 = mp.Process(target=job, args=(1, 2))
     t1.start()
     p1.start()
     t1.join()

@@ -1,22 +1,25 @@
-import lightwork as mp
 import sys
 
-def job(q):
-    res=0
-    for i in range(1000):
-        res+=i+i**2+i**3
-    q.put(res)    #queue
+import lightwork as mp
 
-if __name__=='__main__':
+
+def job(q):
+    res = 0
+    for i in range(1000):
+        res += i + i**2 + i**3
+    q.put(res)  # queue
+
+
+if __name__ == "__main__":
     if sys.argv[1:]:
         mp.set_start_method(sys.argv[1])
     q = mp.Queue()
-    p1 = mp.Process(target=job,args=(q,))
-    p2 = mp.Process(target=job,args=(q,))
+    p1 = mp.Process(target=job, args=(q,))
+    p2 = mp.Process(target=job, args=(q,))
     p1.start()
     p2.start()
     p1.join()
     p2.join()
     res1 = q.get()
     res2 = q.get()
-    print(res1+res2)
+    print(res1 + res2)

@@ -1,8 +1,11 @@
-import lightwork as mp
 import sys
 
+import lightwork as mp
+
+
 def job(x):
-    return x*x
+    return x * x
+
 
 def multicore():
     pool = mp.Pool()
@@ -12,7 +15,8 @@ def multicore():
     # 用get获得结果
     print(res.get())
 
-if __name__ == '__main__':
+
+if __name__ == "__main__":
     if sys.argv[1:]:
         mp.set_start_method(sys.argv[1])
     multicore()

@@ -1,8 +1,11 @@
-import lightwork as mp
 import sys
 
+import lightwork as mp
+
+
 def job(x):
-    return x*x
+    return x * x
+
 
 def multicore():
     pool = mp.Pool()
@@ -16,7 +19,8 @@ def multicore():
     # 从迭代器中取出
     print([res.get() for res in multi_res])
 
-if __name__ == '__main__':
+
+if __name__ == "__main__":
     if sys.argv[1:]:
         mp.set_start_method(sys.argv[1])
     multicore()

@@ -1,24 +1,31 @@
 """`lightwork.install()`: make `multiprocessing` answer with lightwork.
 
-The stdlib's modules stay the objects they are; their names are bound to ours. So every form of import sees lightwork,
-before or after, in the program or in a library, and what the stdlib's own modules import from each other inside their
-functions, too. Forked children inherit this; others are told by their `launch.Passport` before their main module runs.
+The stdlib's modules stay the objects they are, so every form of import sees lightwork, before or after, in the program
+or in a library. Two things change:
+
+- A submodule shows our names to whoever imports from it (the stdlib's own functions included, which import inside
+  their bodies), while the code in it goes on with its own. So a class that was derived before from one of the stdlib's,
+  or that needs the stdlib's layout (see `queues`), is whole.
+- The stdlib's default context, whose methods others may have bound long ago (`from multiprocessing import Queue`), has
+  no choice of its own any more: its start method is ours, and so are the contexts it gives out.
+
+Forked children inherit this; others are told by their `launch.Passport` before their main module runs.
 """
 
 from __future__ import annotations
 
 import importlib
 import multiprocessing
-import multiprocessing.context
+import multiprocessing.context as _stdlib
+from types import ModuleType
 from typing import Any
 
-#: What is ours in each submodule.
+#: What is ours in each submodule. `process` stays as it is: who derives from its BaseProcess launches by itself.
 _NAMES = {
     "context": (
         "BaseContext DefaultContext Process ForkProcess SpawnProcess ForkServerProcess ForkContext SpawnContext "
         "ForkServerContext _default_context"
     ),
-    "process": "BaseProcess",
     "queues": "Queue JoinableQueue SimpleQueue",
     "synchronize": "Lock RLock Semaphore BoundedSemaphore Condition Event Barrier",
     "sharedctypes": (
@@ -27,10 +34,7 @@ _NAMES = {
     ),
     "pool": "Pool ThreadPool AsyncResult ApplyResult MapResult IMapIterator IMapUnorderedIterator MaybeEncodingError",
     "managers": "SyncManager",
-    "dummy": "Pool",
 }
-#: Where the stdlib bound `get_context` at import time.
-_CONTEXT_USERS = ("managers", "pool")
 
 _installed = False
 
@@ -43,34 +47,73 @@ def installed() -> bool:
 def install() -> None:
     """Make every use of `multiprocessing` and its submodules in this process and its children use lightwork.
 
-    Call it first of all, or run the program with `lightwork run`. A class that derives from a class of the stdlib's
-    `queues` and replaces its pickling keeps the stdlib's class as its base. Calling it again does nothing.
+    Call it first of all, or run the program with `lightwork run`: objects that exist already (locks, queues) stay the
+    stdlib's, and can then only be inherited by forked children. Calling it again does nothing.
     """
     global _installed
     if _installed:
         return
     _installed = True
     ours: Any = importlib.import_module(__package__)
-    _keep_start_method()
+    found = {}
     for sub, names in _NAMES.items():
-        theirs = importlib.import_module(f"multiprocessing.{sub}")
         source = importlib.import_module(f"{__package__}.{sub}")
-        for name in names.split():
-            setattr(theirs, name, getattr(source, name))
-    for sub in _CONTEXT_USERS:
-        setattr(importlib.import_module(f"multiprocessing.{sub}"), "get_context", ours.get_context)  # noqa: B010
+        found[sub] = {name: getattr(source, name) for name in names.split()}
+    # Not before all of ours are imported: they import the stdlib's.
+    for sub, shown in found.items():
+        _show(importlib.import_module(f"multiprocessing.{sub}"), shown)
+    _take_over_contexts()
     for name in multiprocessing.__all__:
         if name not in ("reducer", "process"):
             setattr(multiprocessing, name, getattr(ours, name))
 
 
-def _keep_start_method() -> None:
-    """A start method that the program chose before stays chosen; contexts it already has start children through us."""
+def _show(module: ModuleType, shown: dict[str, Any]) -> None:
+    """Let importers see `shown` in a module; its own code, which does not ask by attribute, does not."""
+
+    class Shown(ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            return shown[name] if name in shown else super().__getattribute__(name)
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name in shown:
+                shown[name] = value  # a test that patches it finds its patch
+            else:
+                super().__setattr__(name, value)
+
+    module.__class__ = Shown
+
+
+class _Echo(_stdlib.DefaultContext):
+    """What the stdlib's default context becomes: one that chooses what ours chooses."""
+
+    # A data descriptor: it goes before the entry in the instance's own dictionary.
+    @property
+    def _actual_context(self) -> Any:
+        from . import context
+
+        method = context.default_method()
+        return None if method is None else context.get_context(method)
+
+    @_actual_context.setter
+    def _actual_context(self, chosen: Any) -> None:
+        from . import context
+
+        context.set_start_method(None if chosen is None else chosen._name, force=True)
+
+
+def _take_over_contexts() -> None:
+    """Contexts, and process classes, that somebody has already: they start children through us."""
     from . import context
 
-    chosen = multiprocessing.get_start_method(allow_none=True)
+    theirs: Any = vars(_stdlib)  # not by attribute: that shows ours now
+    for kind in ("Fork", "Spawn", "ForkServer"):
+        ours = getattr(context, f"{kind}Process")
+        theirs[f"{kind}Process"]._Popen = staticmethod(ours._Popen)
+        theirs[f"{kind}Context"].Process = ours
+    theirs["_concrete_contexts"].update(context._contexts)
+    default = theirs["_default_context"]
+    chosen = default._actual_context
+    default.__class__ = _Echo
     if chosen is not None and context.default_method() is None:
-        context.set_start_method(chosen)
-    for name in ("ForkProcess", "SpawnProcess", "ForkServerProcess"):
-        theirs, ours = getattr(multiprocessing.context, name), getattr(context, name)
-        theirs._Popen = staticmethod(ours._Popen)
+        default._actual_context = chosen  # a start method that the program chose before stays chosen

@@ -28,12 +28,14 @@ _STDLIB = {name: getattr(_stdlib, name) for name in ("Queue", "JoinableQueue", "
 
 
 class _QueueType(type):
-    """A subclass that brings its own `__setstate__` is written for the layout of the stdlib's class (loky's queues
-    are):
-    it gets that class as its base."""
+    """A subclass that is written for the innards of the stdlib's class gets that class as its base.
+
+    Such are those that bring their own `__setstate__` (loky's queues do), and the call queue of `concurrent.futures`:
+    told of an object that cannot be pickled by the thread that puts it, not by a feeder, it may wait for that thread.
+    """
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
-        if "__setstate__" in namespace:
+        if "__setstate__" in namespace or namespace.get("__module__") == "concurrent.futures.process":
             bases = tuple(_STDLIB.get(b.__name__, b) if isinstance(b, _QueueType) else b for b in bases)
             return type(name, bases, namespace, **kwargs)
         return super().__new__(mcls, name, bases, namespace, **kwargs)

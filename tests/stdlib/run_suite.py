@@ -74,7 +74,7 @@ def where_installed(package: str) -> list[str]:
 async def run(runner: Runner, args: argparse.Namespace) -> list[ClassReport]:
     """Run the chosen classes, `args.jobs` at a time, and print a row for each as it ends."""
     chosen = choose(await runner.classes(), args)
-    if args.list:
+    if args.list or not chosen:
         for name, tests in chosen.items():
             print(*(f"{name}.{test}" for test in tests), sep="\n")
         return [ClassReport(name) for name in chosen]

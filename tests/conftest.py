@@ -36,7 +36,7 @@ def _open_fds() -> int:
 
 
 def _shm() -> set[str]:
-    return set(os.listdir("/dev/shm"))
+    return {name for name in os.listdir("/dev/shm") if name.startswith(("sem.", "psm_", "pym-"))}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:

@@ -276,8 +276,10 @@ def default_method() -> str | None:
     return _default_context._chosen
 
 
-def _force_start_method(method: str) -> None:
-    _default_context._chosen = method
+def force_start_method(method: str | None) -> None:
+    """In a child: the method that it was started by is its own, too (None: leave it)."""
+    if method is not None:
+        set_start_method(method, force=True)
 
 
 def __getattr__(name: str) -> Any:

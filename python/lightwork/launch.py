@@ -9,14 +9,22 @@ method, and whether `lightwork.install()` is in force. So all of this holds befo
 from __future__ import annotations
 
 import os
+import sys
 from multiprocessing import forkserver, popen_fork, popen_forkserver, popen_spawn_posix
-from multiprocessing.process import BaseProcess
+from multiprocessing.process import ORIGINAL_DIR, BaseProcess  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
 from typing import Any
 
 from . import _native
 
 os.register_at_fork(before=_native.before_fork, after_in_child=_native.after_fork_in_child)
+
+
+#: Evaluated in the child, which may find this package only on its parent's `sys.path`.
+_ARRIVE = (
+    "[__import__('sys').path.__setitem__(slice(None), path),"
+    " __import__('lightwork.launch', fromlist=['arrive']).arrive(*passport)][1]"
+)
 
 
 class Passport(str):
@@ -33,18 +41,20 @@ class Passport(str):
         from .context import default_method
 
         family, fd = _native.family()
-        return _arrive, (str(self), family, DupFd(fd), row, default_method(), _install.installed())
+        passport = (str(self), family, DupFd(fd), row, default_method(), _install.installed())
+        path = [p or ORIGINAL_DIR for p in sys.path]
+        return eval, (_ARRIVE, {"path": path, "passport": passport})
 
 
-def _arrive(name: str, family: int, arena: Any, row: int, method: str | None, installed: bool) -> str:
-    """In the child: join the family."""
+def arrive(name: str, family: int, arena: Any, row: int, method: str | None, installed: bool) -> str:
+    """In the child: join the family. Returns the process's name."""
     from . import _install
-    from .context import set_start_method
+    from .context import force_start_method
 
     fd = arena.detach()
     _native.join_family(family, fd, row)
     os.close(fd)
-    set_start_method(method, force=True)
+    force_start_method(method)
     if installed:
         _install.install()
     return name

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
 import multiprocessing.managers as _stdlib
 from multiprocessing.managers import *  # noqa: F403
 from multiprocessing.managers import BaseManager, PoolProxy, SharedMemoryManager  # type: ignore[attr-defined]  # noqa: F401
 from typing import Any
 
 from . import pool
+from .context import get_context
 
 __all__ = [*_stdlib.__all__]
 
 
-class _OurContext:
-    """A manager starts its process through our default context unless it is told another."""
-
-    def __init__(self, *args: Any, ctx: Any = None, **kwargs: Any) -> None:
-        from .context import get_context
-
-        super().__init__(*args, ctx=ctx or get_context(), **kwargs)  # type: ignore[call-arg]
-
-
-class SyncManager(_OurContext, _stdlib.SyncManager):  # type: ignore[no-redef]
+class SyncManager(_stdlib.SyncManager):  # type: ignore[no-redef]
     """A manager of lists, dicts, locks, queues, pools and more, each in the manager's process."""
+
+    @functools.wraps(_stdlib.SyncManager.__init__)  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self._ctx is multiprocessing.get_context():  # type: ignore[has-type]
+            self._ctx = get_context()  # it was told no context: ours, then
 
 
 SyncManager.register("Pool", pool.Pool, PoolProxy)

@@ -32,7 +32,10 @@ class BaseProcess(_stdlib.BaseProcess):
         return self._target(*self._args, **self._kwargs) if self._target else None  # type: ignore[attr-defined]
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
+        from .context import force_start_method
+
         _native.set_name(self.name)
+        force_start_method(self._start_method)  # type: ignore[attr-defined]
         run = self.run
         self.run = lambda: self._recorded(run)  # type: ignore[method-assign]
         return super()._bootstrap(parent_sentinel=parent_sentinel)  # type: ignore[misc, no-any-return]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing.queues as _stdlib
 import os
 import threading
+import weakref
 from collections.abc import Iterable
 from functools import cached_property
 from multiprocessing.context import BaseContext
@@ -44,31 +45,47 @@ class _QueueType(type):
 class _Doorbell:
     """An eventfd that is readable while a queue has messages, for selectors, asyncio and `connection.wait`.
 
-    Rung by a daemon thread, which exists only for queues whose `fileno()` was asked for, in the process that asked.
+    Rung by a daemon thread, which exists only for queues whose `fileno()` was asked for, in the process that asked. It
+    ends within a second after the queue is dropped or closed here.
     """
 
     def __init__(self, queue: Queue | SimpleQueue) -> None:
         self.pid = os.getpid()
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._rearm = threading.Event()
-        self._rearm.set()
-        self._queue = queue
-        threading.Thread(target=self._ring, name="lightwork-doorbell", daemon=True).start()
+        self._rung = False
+        self._silent = threading.Condition()
+        self._queue = weakref.ref(queue)
+        threading.Thread(target=self._serve, name="lightwork-doorbell", daemon=True).start()
 
-    def _ring(self) -> None:
-        while self._rearm.wait():
-            self._rearm.clear()
-            self._queue._wait_for_message()
-            os.eventfd_write(self.fd, 1)
+    def _serve(self) -> None:
+        try:
+            while self._ring():
+                with self._silent:
+                    self._silent.wait_for(lambda: not self._rung, 1)
+        finally:
+            os.close(self.fd)
+
+    def _ring(self) -> bool:
+        """Ring if a message comes within a second; False if there is nobody to ring for any more."""
+        queue = self._queue()
+        if queue is None or queue._closed:
+            return False
+        if not self._rung and queue._wait_for_message(1):
+            with self._silent:
+                # Taken since: the next round waits for another.
+                if queue._wait_for_message(0):
+                    os.eventfd_write(self.fd, 1)
+                    self._rung = True
+        return True
 
     def taken(self) -> None:
-        """A message was taken: silent if it was the last one."""
-        if not self._queue._wait_for_message(0):
-            try:
+        """A message was taken, or there was none: silent if none is left."""
+        queue = self._queue()
+        with self._silent:
+            if self._rung and queue is not None and not queue._wait_for_message(0):
                 os.eventfd_read(self.fd)
-            except BlockingIOError:
-                return  # the thread is still waiting: nothing to arm again
-            self._rearm.set()
+                self._rung = False
+                self._silent.notify()
 
 
 class _Reader:
@@ -89,7 +106,9 @@ class _Reader:
     def close(self) -> None:
         """Nothing to close: the queue has no pipe."""
 
-    closed = False
+    @property
+    def closed(self) -> bool:
+        return self._queue._closed
 
 
 class _Writer:
@@ -104,7 +123,9 @@ class _Writer:
     def close(self) -> None:
         """Nothing to close: the queue has no pipe."""
 
-    closed = False
+    @property
+    def closed(self) -> bool:
+        return self._queue._closed
 
 
 class _Waitable:

@@ -83,8 +83,7 @@ class Semaphore(SharedCell, _native.Semaphore):
 class BoundedSemaphore(Semaphore):
     """A semaphore that refuses (ValueError) to be released past its initial value."""
 
-    def __new__(cls, value: int = 1, **kwargs: Any) -> BoundedSemaphore:
-        return super().__new__(cls, value, **kwargs, bounded=True)
+    _BOUNDED = True
 
     def __init__(self, value: int = 1, *, ctx: BaseContext | None) -> None:
         super().__init__(value, ctx=ctx)

@@ -4,7 +4,7 @@ use crate::arena::{self, family};
 use crate::cells::{self, Handle, Kind};
 use crate::members;
 use crate::sync::Wait;
-use crate::sys::clock;
+use crate::sys::{self, clock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -119,7 +119,12 @@ pub fn waiting<R: Send>(py: Python<'_>, timeout: Option<f64>, f: impl FnOnce(&mu
     let deadline = timeout.map(|s| clock::now().saturating_add((s.max(0.0) * 1e9).min(4e18) as u64));
     let mut raised = None;
     let r = py.detach(|| {
+        // Only the main thread runs handlers. Another one must not attach here: the interpreter may be gone by then.
+        let main = sys::process::in_main_thread();
         let mut interrupted = || {
+            if !main {
+                return false;
+            }
             raised = Python::attach(|py| py.check_signals()).err();
             raised.is_some()
         };

@@ -8,7 +8,7 @@ use crate::members;
 use crate::sync::Outcome;
 use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 /// An argument of `__exit__`.
 type Ignored<'a, 'py> = &'a Bound<'py, PyAny>;
@@ -291,19 +291,17 @@ pub struct Semaphore {
 #[pymethods]
 impl Semaphore {
     #[new]
+    #[classmethod]
     #[pyo3(signature = (value = 1, **kwargs))]
-    fn new(py: Python<'_>, value: i64, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(cls: &Bound<'_, PyType>, value: i64, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let py = cls.py();
         if !(0..=semaphore::MAX).contains(&value) {
             return Err(PyValueError::new_err(format!(
                 "a semaphore's initial value is from 0 to {}, not {value}",
                 semaphore::MAX
             )));
         }
-        let bounded = kwargs
-            .map(|k| k.get_item("bounded"))
-            .transpose()?
-            .flatten()
-            .is_some_and(|b| b.is_truthy().unwrap_or(false));
+        let bounded = cls.getattr("_BOUNDED")?.is_truthy()?;
         let bytes = size_of::<Cell>() as u64;
         let share = share(py, kwargs, "Semaphore", Kind::Semaphore, bytes, || {
             Cell::create(value, bounded)
@@ -356,6 +354,10 @@ impl Semaphore {
     fn _handle(&self, escapes: bool) -> Name {
         self.share.name(escapes)
     }
+
+    /// Does `release` refuse to pass the initial value? A subclass says so.
+    #[classattr]
+    const _BOUNDED: bool = false;
 
     #[classattr]
     const VALUE_MAX: i64 = semaphore::MAX;

@@ -243,6 +243,11 @@ impl SimpleQueue {
         self.closed.store(true, Relaxed);
     }
 
+    #[getter]
+    fn _closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
     /// Wait until there is a message, at most `timeout` seconds, without taking it.
     #[pyo3(signature = (timeout = None))]
     fn _wait_for_message(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {

@@ -44,6 +44,12 @@ pub fn is_alive(pid: u32, start: u64) -> bool {
     !ended && (start == 0 || start_time(pid).is_none_or(|s| s == start))
 }
 
+/// Is this the process's first thread, the one whose interpreter thread runs signal handlers and finalization?
+pub fn in_main_thread() -> bool {
+    // SAFETY: a plain query.
+    unsafe { libc::gettid() as u32 == pid() }
+}
+
 /// Processors that this process may run on (its affinity; the cgroup's quota is the Python layer's business).
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing.process as _stdlib
+import os
 import signal
+import threading
 from multiprocessing.process import active_children, current_process, parent_process
 from typing import Any
 
@@ -19,10 +21,12 @@ class BaseProcess(_stdlib.BaseProcess):
     """A process of the family. Its constructor, methods and exit codes are those of `multiprocessing.Process`."""
 
     _outcome: SimpleQueue | None = None
+    _by_main_thread = False
     _settled: tuple[Any, BaseException | None] | None = None
 
     def start(self) -> None:
         self._outcome = SimpleQueue(ctx=None)
+        self._by_main_thread = threading.current_thread() is threading.main_thread()
         super().start()
 
     start.__doc__ = _stdlib.BaseProcess.start.__doc__
@@ -36,6 +40,10 @@ class BaseProcess(_stdlib.BaseProcess):
 
         _native.set_name(self.name)
         force_start_method(self._start_method)  # type: ignore[attr-defined]
+        if self.daemon:
+            # Also when the parent is killed. A forkserver's child has the server for a parent: it watches the real one.
+            parent = self._parent_pid  # type: ignore[attr-defined]
+            _native.die_with(parent, self._by_main_thread and os.getppid() == parent)
         run = self.run
         self.run = lambda: self._recorded(run)  # type: ignore[method-assign]
         return super()._bootstrap(parent_sentinel=parent_sentinel)  # type: ignore[misc, no-any-return]

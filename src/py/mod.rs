@@ -72,6 +72,12 @@ fn set_name(name: &str) -> PyResult<()> {
     Ok(())
 }
 
+/// End this process when the process `parent` ends; `by_signal` if the parent's first thread started it.
+#[pyfunction]
+fn die_with(parent: u32, by_signal: bool) -> PyResult<()> {
+    crate::sys::process::die_with(parent, by_signal).map_err(PyErr::from)
+}
+
 /// Look for dead members now (a child of ours was reaped).
 #[pyfunction]
 fn sweep() {
@@ -111,7 +117,7 @@ mod _native {
     use super::waits::{Barrier, Event, WaitList};
     #[pymodule_export]
     use super::{
-        after_fork_in_child, arena_stats, before_fork, child_started, family, join_family, reserve_child,
+        after_fork_in_child, arena_stats, before_fork, child_started, die_with, family, join_family, reserve_child,
         set_arena_budget, set_name, sweep,
     };
 

@@ -50,6 +50,43 @@ pub fn in_main_thread() -> bool {
     unsafe { libc::gettid() as u32 == pid() }
 }
 
+/// End this process (SIGKILL) when the process `parent` ends.
+///
+/// `by_signal`: the kernel does it when the *thread* that started us ends, which costs nothing and is right where that was
+/// the parent's first thread. Else a thread of ours waits for the parent.
+pub fn die_with(parent: u32, by_signal: bool) -> std::io::Result<()> {
+    // SAFETY: plain calls; the thread touches nothing but its own descriptor.
+    unsafe {
+        if by_signal && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
+            if libc::getppid() as u32 != parent {
+                libc::raise(libc::SIGKILL); // it had ended before
+            }
+            return Ok(());
+        }
+        let fd = libc::syscall(libc::SYS_pidfd_open, parent as libc::pid_t, 0) as libc::c_int;
+        if fd < 0 && errno() == libc::ESRCH {
+            libc::raise(libc::SIGKILL);
+        }
+        if fd < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        let wait = move || {
+            let mut p = libc::pollfd {
+                fd,
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            while libc::poll(&mut p, 1, -1) != 1 {}
+            libc::kill(libc::getpid(), libc::SIGKILL);
+        };
+        std::thread::Builder::new()
+            .name("lightwork-parent".into())
+            .stack_size(64 << 10)
+            .spawn(wait)
+            .map(drop)
+    }
+}
+
 /// Processors that this process may run on (its affinity; the cgroup's quota is the Python layer's business).
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())

@@ -111,7 +111,9 @@ def _take_over_contexts() -> None:
         ours = getattr(context, f"{kind}Process")
         theirs[f"{kind}Process"]._Popen = staticmethod(ours._Popen)
         theirs[f"{kind}Context"].Process = ours
-    theirs["_concrete_contexts"].update(context._contexts)
+    # One table from now on: libraries (loky) register contexts of their own in the stdlib's.
+    context._contexts.update({k: v for k, v in theirs["_concrete_contexts"].items() if k not in context._contexts})
+    theirs["_concrete_contexts"] = context._contexts
     default = theirs["_default_context"]
     chosen = default._actual_context
     default.__class__ = _Echo

@@ -25,7 +25,8 @@ class BaseProcess(_stdlib.BaseProcess):
     _settled: tuple[Any, BaseException | None] | None = None
 
     def start(self) -> None:
-        self._outcome = SimpleQueue(ctx=None)
+        if self._popen is None:  # type: ignore[attr-defined]
+            self._outcome = SimpleQueue(ctx=None)
         self._by_main_thread = threading.current_thread() is threading.main_thread()
         super().start()
 
@@ -106,7 +107,8 @@ def _shippable(e: Exception) -> tuple[Any, ...]:
     """The message for an exception; one that pickle cannot carry both ways is replaced by an Unshippable."""
     text = formatted(e)
     try:
-        loads(dumps(e))
+        if not isinstance(back := loads(dumps(e)), BaseException):
+            raise TypeError(f"it unpickles as {back!r}")
     except Exception as why:
         return False, Unshippable(f"{type(e).__name__}: {e} (the exception itself cannot be sent: {why})"), text
     return False, e, text

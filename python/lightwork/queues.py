@@ -239,3 +239,11 @@ class SimpleQueue(_Waitable, SharedCell, _native.SimpleQueue, metaclass=_QueueTy
         return self._wait_for_message(timeout)
 
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
+
+
+class PipeQueue(_STDLIB["SimpleQueue"]):  # type: ignore[misc]
+    """The stdlib's SimpleQueue, over our locks, for the results of `concurrent.futures`.
+
+    The executor takes a worker for dead if its end can be seen before its last result. A pipe is readable at once; our
+    `fileno()` only when a thread has rung.
+    """

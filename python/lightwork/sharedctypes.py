@@ -254,6 +254,8 @@ class Synchronized(SynchronizedBase, _native.Atomic):
 
 def _form(obj: Any) -> str | None:
     """What the core calls this number ("i4", "f8"); None if it is none."""
+    if getattr(obj, "__ctype_le__", type(obj)) is not type(obj):
+        return None  # its bytes are swapped
     code = getattr(obj, "_type_", "")
     for codes, letter in ((_SIGNED, "i"), (_UNSIGNED, "u"), (_FLOAT, "f")):
         if code in codes and code:

@@ -164,7 +164,7 @@ class Condition:
     def notify(self, n: int = 1) -> None:
         """Wake up to `n` waiters. Raises AssertionError if the caller does not hold the lock."""
         assert self._lock._is_mine(), "lock is not owned"
-        self._waiters.notify(n)
+        self._waiters.notify(min(max(n, 0), SEM_VALUE_MAX))
 
     def notify_all(self) -> None:
         """Wake all waiters. Raises AssertionError if the caller does not hold the lock."""

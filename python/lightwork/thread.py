@@ -27,22 +27,24 @@ class Thread(threading.Thread):
         *,
         daemon: bool | None = None,
     ) -> None:
-        super().__init__(group, target, name, args, kwargs, daemon=daemon)
-        self._job = (target, tuple(args), dict(kwargs or {}))
+        super().__init__(group, target, name, tuple(args), kwargs, daemon=daemon)
         self._run, self.run = self.run, self._record  # type: ignore[method-assign]
 
-    def _record(self) -> None:
-        target, args, kwargs = self._job
+    def run(self) -> Any:
+        """Call the target; a subclass may override it. What it returns is what `result()` gives."""
         try:
-            if type(self).run is not threading.Thread.run or target is None:
-                self._value = self._run()
-            else:
-                self._value = target(*args, **kwargs)
+            return self._target(*self._args, **self._kwargs) if self._target else None  # type: ignore[attr-defined]
+        finally:
+            del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
+
+    def _record(self) -> None:
+        try:
+            self._value = self._run()
         except BaseException as e:
             self._error = e
             raise
         finally:
-            del self._job, self._run, self.run
+            del self._run, self.run
 
     def result(self, timeout: float | None = None) -> Any:
         """What the target (or an overridden `run`) returned; waits for the end, at most `timeout` seconds.

@@ -7,6 +7,7 @@ import pickle
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+
 from lightwork import errors
 
 TREE: dict[type[BaseException], tuple[type[BaseException], ...]] = {

@@ -13,6 +13,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -420,7 +421,10 @@ def test_a_death_is_noticed_though_a_grandchild_lives(ctx: BaseContext) -> None:
 
 
 def leave_a_child_and_die(pids: Any) -> None:
-    pids.put(subprocess.Popen(["sleep", "600"], close_fds=False).pid)
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    pids.put(child)
     die()
 
 
@@ -481,11 +485,18 @@ def test_an_initializer_that_raises_breaks_the_pool(ctx: BaseContext) -> None:
     pool.join()
 
 
-@pytest.mark.parametrize("args", [(die, ()), (exit_at_once, (3,))], ids=["killed", "exit"])
-def test_workers_that_die_in_the_initializer_break_the_pool(ctx: BaseContext, args: Any) -> None:
-    with ctx.Pool(1, *args) as pool, pytest.raises(PoolBroken) as info:
+@pytest.mark.parametrize(("end", "most"), [(die, 15), (exit_at_once, 4)])
+def test_workers_that_die_in_the_initializer_break_the_pool(ctx: BaseContext, end: Any, most: int) -> None:
+    counter = ctx.Value("i", 0)
+    with ctx.Pool(1, count_then_end, (counter, end)) as pool, pytest.raises(PoolBroken) as info:
         pool.apply_async(square, (1,)).get(SOON)
     assert isinstance(info.value.__cause__, WorkerDied)
+    assert 1 <= counter.value <= most
+
+
+def count_then_end(counter: Any, end: Any) -> None:
+    counter.add(1)
+    end(signal.SIGKILL)
 
 
 def test_workers_are_replaced_after_maxtasksperchild(ctx: BaseContext) -> None:
@@ -676,15 +687,22 @@ def test_an_iterator_of_a_terminated_pool_ends(ctx: BaseContext) -> None:
 
 
 def test_threads_share_an_iterator(ctx: BaseContext) -> None:
-    with ctx.Pool(2) as pool:
-        results = pool.imap(square, range(300))
-        found: list[int] = []
-        threads = [threading.Thread(target=lambda: found.extend(results)) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(SOON)
-        assert sorted(found) == [x * x for x in range(300)]
+    def items() -> Iterator[int]:
+        for x in range(300):
+            time.sleep(0)  # let another thread try
+            yield x
+
+    pool = ctx.Pool(2)
+    results = pool.imap(square, items())
+    pool.close()
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.extend(results)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    pool.join()  # consumes the items, too
+    for thread in threads:
+        thread.join(SOON)
+    assert sorted(found) == [x * x for x in range(300)]
 
 
 # -- ends
@@ -761,14 +779,13 @@ def test_a_pool_that_nobody_holds_ends(ctx: BaseContext) -> None:
 
 
 def test_arguments_and_results_are_let_go(ctx: BaseContext) -> None:
+    gone = [threading.Event(), threading.Event()]
     with ctx.Pool(1) as pool:
         token = Token()
-        argument = weakref.ref(token)
-        result = weakref.ref(pool.apply(identity, (token,)))
+        weakref.finalize(token, gone[0].set)
+        weakref.finalize(pool.apply(identity, (token,)), gone[1].set)
         del token
-        pool.apply(pid)  # now nobody is in the middle of the first call
-        assert argument() is None
-        assert result() is None
+        assert all(event.wait(SOON) for event in gone)
 
 
 def identity(x: Any) -> Any:
@@ -807,13 +824,14 @@ inherited: Pool | None = None
 def test_a_forked_child_leaves_the_pool_alone() -> None:
     global inherited
     context = mp.get_context("fork")
-    with context.Pool(2) as inherited:
-        workers = meet_all(context, inherited)
-        child = context.Process(target=misuse)
-        child.start()
-        child.join(SOON)
-        assert child.exitcode == 0
-        assert meet_all(context, inherited) == workers
+    inherited = context.Pool(2)
+    workers = meet_all(context, inherited)
+    child = context.Process(target=misuse)
+    child.start()
+    child.join(SOON)
+    assert child.exitcode == 0
+    assert meet_all(context, inherited) == workers
+    inherited.terminate()
     inherited = None
 
 
@@ -827,8 +845,14 @@ def misuse() -> None:
     with pytest.raises(ValueError, match="belongs to process"):
         inherited.join()
     inherited._state = "RUN"
-    inherited = None  # no ResourceWarning, which is an error here
-    gc.collect()
+    collected = weakref.ref(inherited)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        del refused
+        inherited = None
+        gc.collect()
+    assert collected() is None
+    assert warned == []
 
 
 # -- arguments

@@ -12,13 +12,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import lightwork as mp
 import pytest
-from lightwork.errors import OwnerDied, OwnerDiedWarning
-
 from conftest import wait_until
 
-fork = mp.get_context("fork")
+import lightwork as mp
+from lightwork.errors import OwnerDied, OwnerDiedWarning
+
+fork: Any = mp.get_context("fork")
 
 #: Each primitive: how to make it, a change to it, and what the change can be seen by.
 PRIMITIVES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -238,6 +238,18 @@ def test_or_raises_and_leaves_it_free(kind: str) -> None:
     assert copy.acquire(False)
     with pytest.raises(ValueError, match="'warn' or 'raise'"):
         fork.Lock(on_owner_death="ignore")
+
+
+def test_a_child_forked_by_hand_has_nobody_elses_name() -> None:
+    lock = fork.Lock()
+    assert dead_holder(fork, fork.Lock()).exitcode == -signal.SIGKILL  # Bob; the next child gets his row
+    pid = os.fork()
+    if not pid:
+        hold(lock, "kill")
+    os.waitpid(pid, 0)
+    with pytest.warns(OwnerDiedWarning, match=rf"process {pid} ") as warned:
+        assert lock.acquire(timeout=10)
+    assert "Bob" not in str(warned[0].message)
 
 
 def test_a_warning_turned_into_an_error_leaves_it_free() -> None:
@@ -499,7 +511,7 @@ def test_the_last_to_come_finds_that_the_only_other_died() -> None:
 
 @pytest.mark.parametrize("breaking", ["abort", "reset", "timeout", "action"])
 def test_what_breaks_a_barrier(breaking: str) -> None:
-    b = fork.Barrier(2, (lambda: 1 / 0) if breaking == "action" else None, timeout=0.01 if breaking == "timeout" else None)
+    b = fork.Barrier(2, (lambda: 1 / 0) if breaking == "action" else None, 0.01 if breaking == "timeout" else None)
     results: list[Any] = []
     t = threading.Thread(target=breaks, args=(b, Sink(results)))
     t.start()
@@ -521,7 +533,12 @@ def test_what_breaks_a_barrier(breaking: str) -> None:
 
 def test_a_slow_action_is_nobodys_timeout() -> None:
     started, go_on = threading.Event(), threading.Event()
-    b = fork.Barrier(2, lambda: started.set() or go_on.wait(10), timeout=0.2)
+
+    def action() -> None:
+        started.set()
+        go_on.wait(10)
+
+    b = fork.Barrier(2, action, timeout=0.2)
     results: list[Any] = []
     ts = [threading.Thread(target=breaks, args=(b, Sink(results))) for _ in range(2)]
     for t in ts:

@@ -211,14 +211,12 @@ def test_arguments_and_results_are_let_go(pool: ThreadPool) -> None:
     class Token:
         pass
 
+    gone = [threading.Event(), threading.Event()]
     token = Token()
-    argument = weakref.ref(token)
-    result: weakref.ref[Any] = weakref.ref(pool.apply(lambda _: Token(), (token,)))
+    weakref.finalize(token, gone[0].set)
+    weakref.finalize(pool.apply(lambda _: Token(), (token,)), gone[1].set)
     del token
-    barrier = threading.Barrier(2)
-    pool.map(lambda _: barrier.wait(SOON), range(2), chunksize=1)  # now nobody is in the middle of the first call
-    assert argument() is None
-    assert result() is None
+    assert all(event.wait(SOON) for event in gone)
 
 
 @pytest.mark.parametrize(("processes", "error"), [(0, ValueError), ("2", TypeError)])

@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import multiprocessing.context as _stdlib
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 #: What is ours in each submodule. `process` stays as it is: who derives from its BaseProcess launches by itself.
@@ -48,7 +48,7 @@ def install() -> None:
     """Make every use of `multiprocessing` and its submodules in this process and its children use lightwork.
 
     Call it first of all, or run the program with `lightwork run`: objects that exist already (locks, queues) stay the
-    stdlib's, and can then only be inherited by forked children. Calling it again does nothing.
+    stdlib's, and of those Value and Array can then only be inherited by forked children. Calling it again does nothing.
     """
     global _installed
     if _installed:
@@ -70,16 +70,28 @@ def install() -> None:
 
 def _show(module: ModuleType, shown: dict[str, Any]) -> None:
     """Let importers see `shown` in a module; its own code, which does not ask by attribute, does not."""
+    own = vars(module)
+    for name in shown:
+        hidden = own[name]
+        if isinstance(hidden, type | FunctionType):
+            # Pickle goes by name: what was made before is still found, here and in children.
+            hidden.__qualname__ = f"_stdlib_{name}"
+            own[hidden.__qualname__] = hidden
+    patched: dict[str, Any] = {}
 
     class Shown(ModuleType):
         def __getattribute__(self, name: str) -> Any:
-            return shown[name] if name in shown else super().__getattribute__(name)
+            if name in shown:
+                return patched.get(name, shown[name])
+            return super().__getattribute__(name)
 
         def __setattr__(self, name: str, value: object) -> None:
-            if name in shown:
-                shown[name] = value  # a test that patches it finds its patch
-            else:
+            if name not in shown:
                 super().__setattr__(name, value)
+            elif value is own[name]:
+                patched.pop(name, None)  # `mock.patch` puts back what it found in the module's dictionary
+            else:
+                patched[name] = value
 
     module.__class__ = Shown
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import io
 import os
@@ -21,12 +22,12 @@ def run_path(path: str, args: list[str]) -> None:
 
     Raises what the script raises; SystemExit(2) if there is no such script.
     """
-    if os.path.isdir(path) or path.endswith((".zip", ".pyz")):
-        _begin([path, *args], path)
-        _run_found("__main__", path)
-        return
     # What Python shows in tracebacks, and in `__file__`; `sys.argv[0]` stays as it was given.
     full = os.path.abspath(path)
+    if os.path.isdir(full) or path.endswith((".zip", ".pyz")):
+        _begin([path, *args], full)
+        _run_found("__main__", full)
+        return
     try:
         with io.open_code(full) as f:
             source = f.read()
@@ -56,7 +57,7 @@ def _run_found(name: str, where: str | None = None) -> None:
 
 
 def _find(name: str, where: str | None) -> tuple[ModuleSpec, CodeType]:
-    """A module, or the `__main__` of a package, anywhere or in one place. Raises what a package raises on its import."""
+    """A module, or the `__main__` of a package, anywhere or in one place. Raises what the package's import raises."""
     if where is not None:
         spec = PathFinder.find_spec(name, [where])
         if spec is None:
@@ -73,8 +74,10 @@ def _find_anywhere(name: str) -> tuple[ModuleSpec, str]:
     try:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
-            name = f"{name}.__main__"
+            package, name = name, f"{name}.__main__"
             spec = importlib.util.find_spec(name)
+            if spec is None:
+                _refuse(f"{package!r} is a package without a __main__.py")
     except (ImportError, ValueError) as e:
         _refuse(f"cannot run module {name!r}: {e}")
     if spec is None:
@@ -96,8 +99,9 @@ def _begin(argv: list[str], first_path: str) -> None:
 def _fresh_main(**attributes: Any) -> ModuleType:
     """A new `__main__`. It stays in place to the end, for threads and exit handlers of the program."""
     main = ModuleType("__main__")
-    main.__dict__.update(__builtins__=__builtins__, **attributes)
+    main.__dict__.update(__builtins__=builtins, **attributes)
     sys.modules["__main__"] = main
+    sys.modules["__mp_main__"] = main  # its name in spawned children, and so in what they send
     return main
 
 

@@ -8,10 +8,14 @@ method, and whether `lightwork.install()` is in force. So all of this holds befo
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import socket
 import sys
+from collections.abc import Iterator
 from multiprocessing import forkserver, popen_fork, popen_forkserver, popen_spawn_posix
-from multiprocessing.process import ORIGINAL_DIR, BaseProcess  # type: ignore[attr-defined]
+from multiprocessing.process import ORIGINAL_DIR, BaseProcess, parent_process  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
 from typing import Any
 
@@ -60,6 +64,46 @@ def arrive(name: str, family: int, arena: Any, row: int, method: str | None, ins
     return name
 
 
+#: Tells a forkserver its parent's family: number, pid, descriptor of the arena there, is it the program's first process.
+_FAMILY = "LIGHTWORK_FAMILY"
+
+
+def _join_as_server() -> None:
+    """In a forkserver, on import: join the family before a preloaded module makes a primitive; tidy up at the end."""
+    told = os.environ.pop(_FAMILY, None)
+    if told is None:
+        return
+    family, parent, fd, first = map(int, told.split(":"))
+    if parent != os.getppid():
+        return
+    arena = os.open(f"/proc/{parent}/fd/{fd}", os.O_RDWR)
+    _native.join_family(family, arena, 0)
+    os.close(arena)
+    for folder in _socket_folders() if first else ():  # others share the folder of the first process
+        atexit.register(_remove, folder, os.getpid(), parent)
+
+
+def _socket_folders() -> Iterator[str]:
+    """Where the server's listening socket lies: `multiprocessing`'s temporary folder."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            with socket.socket(fileno=os.dup(fd)) as s:
+                folder = os.path.dirname(s.getsockname())
+        except (OSError, TypeError):
+            continue
+        if os.path.basename(folder).startswith("pymp-"):
+            yield folder
+
+
+def _remove(folder: str, server: int, parent: int) -> None:
+    """The parent removes the folder itself, unless it was killed: then the server ends, and does it."""
+    if os.getpid() == server and os.getppid() != parent:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_join_as_server()
+
+
 class _Launch:
     """Mixed into the stdlib's Popen classes."""
 
@@ -106,10 +150,27 @@ class SpawnPopen(_LaunchByPickle, popen_spawn_posix.Popen):
 
 class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
     def _launch(self, process_obj: Any) -> None:
-        # Importing this package takes 20 ms and more: once, in the server, and not in each child.
         server: Any = forkserver._forkserver
-        if server._preload_modules == ["__main__"]:
-            server.set_forkserver_preload(
-                ["__main__", "lightwork.launch", "lightwork.process", "lightwork.synchronize"]
-            )
-        super()._launch(process_obj)
+        if server._forkserver_pid is not None:
+            super()._launch(process_obj)
+            return
+        _preload(server)
+        family, fd = _native.family()
+        os.environ[_FAMILY] = f"{family}:{os.getpid()}:{fd}:{int(parent_process() is None)}"
+        try:
+            super()._launch(process_obj)
+        finally:
+            del os.environ[_FAMILY]
+
+
+def _preload(server: Any) -> None:
+    """What the server, if it is not running yet, imports once, so that not every child has to."""
+    from . import _install
+
+    modules = server._preload_modules
+    if modules == ["__main__"]:  # the program chose nothing; importing this package takes 20 ms and more
+        modules = ["__main__", "lightwork.launch", "lightwork.process", "lightwork.synchronize"]
+    if _install.installed() and modules[:1] != ["lightwork._preload"]:
+        # The server would import the main module before all others, and so before it is in force.
+        modules = ["lightwork._preload", *(m for m in modules if m != "__main__")]
+    server.set_forkserver_preload(modules)

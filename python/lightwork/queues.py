@@ -241,7 +241,7 @@ class SimpleQueue(_Waitable, SharedCell, _native.SimpleQueue, metaclass=_QueueTy
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
 
-class PipeQueue(_STDLIB["SimpleQueue"]):  # type: ignore[misc]
+class PipeQueue(_stdlib.SimpleQueue):  # type: ignore[type-arg]
     """The stdlib's SimpleQueue, over our locks, for the results of `concurrent.futures`.
 
     The executor takes a worker for dead if its end can be seen before its last result. A pipe is readable at once; our

@@ -79,6 +79,14 @@ class Semaphore(SharedCell, _native.Semaphore):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(value={self.get_value()})>"
 
+    @property
+    def _semlock(self) -> Semaphore:
+        """The stdlib's own queues (concurrent.futures has one) look here for `_is_zero()`."""
+        return self
+
+    def _is_zero(self) -> bool:
+        return self.get_value() == 0
+
 
 class BoundedSemaphore(Semaphore):
     """A semaphore that refuses (ValueError) to be released past its initial value."""
@@ -150,20 +158,19 @@ class Condition:
 
         Returns False if the time was over first. Raises AssertionError if the caller does not hold the lock.
         """
-        assert self._lock._is_mine(), "must acquire() condition before using wait()"
-        place = self._waiters.enter()
-        depth = self._lock._depth() if isinstance(self._lock, RLock) else 1
-        for _ in range(depth):
-            self._lock.release()
+        if isinstance(self._lock, (Lock, RLock)):
+            assert self._lock._is_mine(), "must acquire() condition before using wait()"
+            return self._waiters.wait_with(self._lock, timeout)
+        place = self._waiters.enter()  # some other object with acquire() and release()
+        self._lock.release()
         try:
             return self._waiters.wait(place, timeout)
         finally:
-            for _ in range(depth):
-                self._lock.acquire()
+            self._lock.acquire()
 
     def notify(self, n: int = 1) -> None:
         """Wake up to `n` waiters. Raises AssertionError if the caller does not hold the lock."""
-        assert self._lock._is_mine(), "lock is not owned"
+        assert not isinstance(self._lock, (Lock, RLock)) or self._lock._is_mine(), "lock is not owned"
         self._waiters.notify(min(max(n, 0), SEM_VALUE_MAX))
 
     def notify_all(self) -> None:

@@ -12,8 +12,10 @@ use super::heap;
 use super::layout::{GRANULE, at, descriptor};
 use super::runs::{self, Kind};
 use crate::members;
+use crate::sync::Member;
+use crate::sync::member::STATE;
 use crate::sys::memory;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU64, Ordering::*};
 
 pub const CELL: u64 = 1;
 pub const LETTER: u64 = 2;
@@ -45,6 +47,17 @@ pub fn alloc_zeroed(bytes: u64, state: u64) -> Result<u64, Full> {
 }
 
 fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
+    static DEATHS_SEEN: AtomicU64 = AtomicU64::new(0);
+    let deaths = members::deaths();
+    if DEATHS_SEEN.swap(deaths, Relaxed) != deaths {
+        for state in [LETTER, runs::HELD] {
+            for (offset, _, word) in large_of_the_dead(state) {
+                if take(offset, word) {
+                    free(offset);
+                }
+            }
+        }
+    }
     let (first, dirty) = runs::alloc(bytes.div_ceil(GRANULE), Kind::Large, 0)?;
     let d = descriptor(first);
     d.bytes.store(bytes, Relaxed);
@@ -61,6 +74,34 @@ fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
         });
     }
     Ok((offset, dirty))
+}
+
+/// Note when (on the birth clock) a large block was made; small ones do not remember.
+pub fn set_birth(offset: u64, births: u64) {
+    if is_large(offset) {
+        descriptor(offset / GRANULE).link.store(births, Release);
+    }
+}
+
+/// The large blocks in `state` whose owners are dead: (offset, when it was made, owner word).
+pub fn large_of_the_dead(state: u64) -> Vec<(u64, u64, u64)> {
+    let mut found = Vec::new();
+    runs::each(|first, d| {
+        let w = d.owner.load(Acquire);
+        if runs::is(d, Kind::Large) && w & STATE == state && Member::of(w).is_some_and(members::is_dead) {
+            found.push((first * GRANULE, d.link.load(Acquire), w));
+        }
+    });
+    found
+}
+
+/// Make a large block ours if its owner word is still `word`; one of those who try gets it.
+pub fn take(offset: u64, word: u64) -> bool {
+    let mine = members::me().word(word & STATE);
+    descriptor(offset / GRANULE)
+        .owner
+        .compare_exchange(word, mine, AcqRel, Relaxed)
+        .is_ok()
 }
 
 fn is_large(offset: u64) -> bool {

@@ -34,9 +34,9 @@ pub fn ensure() -> Result<()> {
 fn reserve() -> Result<(OwnedFd, *mut u8, u64)> {
     let mut size = LARGEST;
     loop {
-        let fd = memory::create(size)?;
-        match memory::map(fd.as_raw_fd(), size) {
-            Ok(base) => return Ok((fd, base, size)),
+        // `ulimit -f` refuses the file's size, `ulimit -v` its mapping.
+        match memory::create(size).and_then(|fd| Ok((memory::map(fd.as_raw_fd(), size)?, fd))) {
+            Ok((base, fd)) => return Ok((fd, base, size)),
             Err(e) if size <= SMALLEST => return Err(e),
             Err(_) => size /= 2,
         }

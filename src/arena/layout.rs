@@ -38,7 +38,9 @@ pub struct Header {
     pub rows: AtomicU64,
     /// Numbers cells, so that a stale handle is known.
     pub stamps: AtomicU64,
-    _pad: [u64; 7],
+    /// When somebody last looked at all members (monotonic clock).
+    pub swept: AtomicU64,
+    _pad: [u64; 6],
     pub heap_lock: OwnerLock,
     /// The first granule that was never part of a run.
     pub top: AtomicU64,

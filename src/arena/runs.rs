@@ -13,7 +13,7 @@ use crate::sys::memory;
 use std::sync::atomic::Ordering::*;
 
 /// Owner states of a run (bits 7..0 of the owner word; FREE is the word 0).
-pub const HELD: u64 = 1;
+pub const HELD: u64 = 9;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {

@@ -4,7 +4,8 @@
 //! |---|---|---|---|
 //! | 0 | free | | |
 //! | owner+WAITING | arrived, the set is not complete | the last one: owner+COMPLETE; abort, reset, a time-out or a death: owner+BROKEN | a sleeper finds it after a slice and breaks the barrier |
-//! | owner+COMPLETE | the set is complete, the last one runs the action | owner+PASSED or owner+BROKEN | the same |
+//! | owner+COMPLETE | the set is complete, the last one runs the action: no time-out any more | owner+PASSED, or (abort, the action failed) owner+BROKEN | nobody waits for it |
+//! | owner+ACTING | the last one, while it runs the action | 0 | a sleeper finds it after a slice and breaks the barrier |
 //! | owner+PASSED | may go on | owner leaves: 0 | freed by the next arrival that finds it |
 //! | owner+BROKEN | raises BrokenBarrierError | owner leaves: 0 | freed by the next arrival that finds it |
 //!
@@ -24,6 +25,7 @@ const WAITING: u64 = 1;
 const COMPLETE: u64 = 2;
 const PASSED: u64 = 3;
 const BROKEN: u64 = 4;
+const ACTING: u64 = 5;
 
 #[repr(C)]
 pub struct BarrierCell {
@@ -88,6 +90,7 @@ impl BarrierCell {
         if index + 1 < self.parties() {
             return Ok(Arrival::Waits(index, e));
         }
+        e.word.store(members::me().word(ACTING), Release);
         self.move_all(WAITING, COMPLETE);
         Ok(Arrival::Last(index, e))
     }
@@ -95,7 +98,7 @@ impl BarrierCell {
     /// The action is done: everybody of the set goes on.
     pub fn pass(&self, mine: &Entry) -> bool {
         let _g = self.guard();
-        let ok = mine.word.load(Acquire) & STATE == COMPLETE;
+        let ok = mine.word.load(Acquire) & STATE == ACTING;
         if ok {
             self.move_all(COMPLETE, PASSED);
         }
@@ -114,7 +117,7 @@ impl BarrierCell {
 
     pub fn reset(&self) {
         let _g = self.guard();
-        self.break_it();
+        self.move_all(WAITING, BROKEN); // a complete set goes on
         self.broken.store(0, Release);
     }
 
@@ -140,8 +143,9 @@ impl BarrierCell {
                 Slice::Supervise => {
                     self.bury();
                 }
+                Slice::TimedOut if e.word.load(Acquire) & STATE == COMPLETE => wait.deadline = None,
                 Slice::TimedOut | Slice::Interrupted => {
-                    if e.word.load(Acquire) & STATE != PASSED {
+                    if e.word.load(Acquire) & STATE == WAITING {
                         self.break_it();
                     }
                     let passed = e.word.swap(0, AcqRel) & STATE == PASSED;
@@ -160,7 +164,7 @@ impl BarrierCell {
         let mut missed = false;
         for (e, w) in self.table.used() {
             if Member::of(w).is_some_and(members::is_dead) {
-                missed |= matches!(w & STATE, WAITING | COMPLETE);
+                missed |= matches!(w & STATE, WAITING | ACTING);
                 e.word.store(0, Release);
             }
         }
@@ -173,6 +177,7 @@ impl BarrierCell {
         self.broken.store(1, Release);
         self.move_all(WAITING, BROKEN);
         self.move_all(COMPLETE, BROKEN);
+        self.move_all(ACTING, BROKEN);
     }
 
     fn move_all(&self, from: u64, to: u64) {

@@ -22,13 +22,14 @@ pub struct LockCell {
     pub raises: AtomicU32,
 }
 
-/// This thread's name within its process.
+/// This thread's name in the family: a dead owner's thread is never taken for one of ours.
+#[inline]
 fn thread() -> u64 {
-    thread_local!(static ME: u64 = {
+    thread_local!(static NUMBER: u64 = {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         NEXT.fetch_add(1, Relaxed)
     });
-    ME.with(|&t| t)
+    members::me().raw().rotate_left(16) ^ NUMBER.with(|&n| n)
 }
 
 impl LockCell {
@@ -53,7 +54,19 @@ impl LockCell {
     }
 
     pub fn acquire(&self, wait: &mut Wait) -> Outcome {
-        let out = self.lock.acquire_slow(members::me(), wait);
+        self.note(self.lock.acquire_slow(members::me(), wait))
+    }
+
+    /// Without waiting: take it from a dead owner.
+    pub fn take_over(&self) -> Outcome {
+        self.note(
+            self.lock
+                .take_over(members::me(), members::is_dead)
+                .map_or(Outcome::TimedOut, Outcome::Inherited),
+        )
+    }
+
+    fn note(&self, out: Outcome) -> Outcome {
         if let Outcome::Inherited(dead) = out {
             self.inherited_from.store(dead.raw(), Release);
         }
@@ -100,7 +113,14 @@ impl LockCell {
     }
 
     pub fn acquire_recursive(&self, wait: &mut Wait) -> Outcome {
-        let out = self.acquire(wait);
+        self.first_level(self.acquire(wait))
+    }
+
+    pub fn take_over_recursive(&self) -> Outcome {
+        self.first_level(self.take_over())
+    }
+
+    fn first_level(&self, out: Outcome) -> Outcome {
         if matches!(out, Outcome::Done | Outcome::Inherited(_)) {
             self.depth.store(1, Relaxed);
         }

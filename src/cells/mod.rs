@@ -76,6 +76,7 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
             arena::alloc_zeroed(bytes, blocks::CELL).map_err(|_| full)?
         }
     };
+    blocks::set_birth(offset, members::births());
     let stamp = layout::header().stamps.fetch_add(1, Relaxed) + 1;
     let local = Local {
         handles: 1,
@@ -89,7 +90,7 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
 
 /// Does the cell that this handle names still exist, with this kind? Then this process holds it from now on.
 pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
-    if layout::base().is_null() || !blocks::is_block(h.offset, bytes) {
+    if h.stamp >= ESCAPED || layout::base().is_null() || !blocks::is_block(h.offset, bytes) {
         return false;
     }
     if ident(h.offset).load(Acquire) & !ESCAPED != (kind as u64) << 56 | h.stamp {
@@ -144,14 +145,46 @@ pub fn release(offset: u64) {
 }
 
 /// Free what nobody can hold any more.
-fn empty_limbo() {
-    let waiting = std::mem::take(&mut cells().limbo);
+pub fn empty_limbo() {
+    let waiting = {
+        let mut cells = cells();
+        let mut waiting = std::mem::take(&mut cells.limbo);
+        waiting.retain(|e| {
+            // Sent on by an heir: somebody unknown may have it. And if it came back to us, it is held again.
+            let back = cells.held.get_mut(&e.offset);
+            if let Some(local) = back {
+                (local.created, local.destroy) = (Some(e.created), e.destroy);
+                return false;
+            }
+            ident(e.offset).load(Acquire) & ESCAPED == 0
+        });
+        waiting
+    };
     let (held, free): (Vec<_>, Vec<_>) = waiting
         .into_iter()
         .partition(|e| members::heirs_alive(e.created, e.dropped));
     cells().limbo.extend(held);
     for e in free {
         gone(e.offset, e.destroy);
+    }
+}
+
+/// After deaths: free what waited for them, and the large arrays that they made and nobody can have inherited.
+pub fn after_deaths() {
+    static SEEN: AtomicU64 = AtomicU64::new(0);
+    let deaths = members::deaths();
+    if SEEN.swap(deaths, Relaxed) == deaths {
+        return;
+    }
+    if !cells().limbo.is_empty() {
+        empty_limbo();
+    }
+    for (offset, created, word) in blocks::large_of_the_dead(blocks::CELL) {
+        let id = ident(offset).load(Acquire);
+        let unknown = id >> 56 != Kind::Memory as u64 || id & ESCAPED != 0;
+        if !unknown && !members::heirs_alive(created, u64::MAX) && blocks::take(offset, word) {
+            gone(offset, |_| {});
+        }
     }
 }
 

@@ -109,17 +109,12 @@ impl Semaphore {
             match self.freed.sleep_unless(wait, &mut slices, || self.value() > 0) {
                 Slice::Again => {}
                 Slice::TimedOut => {
-                    return Ok(if self.try_acquire()? {
-                        Outcome::Done
-                    } else {
-                        Outcome::TimedOut
-                    });
+                    self.look_after_the_dead();
+                    let got = self.try_acquire()?;
+                    return Ok(if got { Outcome::Done } else { Outcome::TimedOut });
                 }
                 Slice::Interrupted => return Ok(Outcome::Interrupted),
-                Slice::Supervise => {
-                    let _g = self.guard();
-                    self.settle_the_dead();
-                }
+                Slice::Supervise => self.look_after_the_dead(),
             }
         }
     }
@@ -136,6 +131,11 @@ impl Semaphore {
         }
         self.freed.notify(1);
         Ok(true)
+    }
+
+    fn look_after_the_dead(&self) {
+        let _g = self.guard();
+        self.settle_the_dead();
     }
 
     fn settle_the_dead(&self) {

@@ -60,12 +60,17 @@ impl WaitList {
                 Slice::Again | Slice::Supervise => {}
             }
         };
-        let _g = self.lock.guard(members::me(), members::is_dead);
-        let notified = e.word.swap(0, AcqRel) & STATE == NOTIFIED;
-        if notified && ended == Outcome::TimedOut {
-            Outcome::Done
-        } else {
-            ended
+        let notified = {
+            let _g = self.lock.guard(members::me(), members::is_dead);
+            e.word.swap(0, AcqRel) & STATE == NOTIFIED
+        };
+        match ended {
+            Outcome::TimedOut if notified => Outcome::Done,
+            Outcome::Interrupted if notified => {
+                self.notify(1); // it was meant for one who goes on
+                ended
+            }
+            _ => ended,
         }
     }
 

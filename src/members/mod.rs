@@ -84,6 +84,7 @@ fn reserve(parent: u64) -> Member {
                 .is_ok()
             {
                 r.start.store(0, Relaxed);
+                r.name[0].store(0, Relaxed);
                 r.parent.store(parent, Relaxed);
                 r.birth.store(layout::header().births.fetch_add(1, AcqRel) + 1, Release);
                 layout::header().rows.fetch_max(slot as u64 + 1, AcqRel);
@@ -100,6 +101,9 @@ fn reserve(parent: u64) -> Member {
 /// Make row `m`, which was reserved for it, this process's own; None if somebody took it for a dead one's meanwhile.
 fn adopt(m: Member) -> Option<Member> {
     let r = row(m.slot());
+    if r.ident.load(Acquire) != m.word(EMBRYO) {
+        return None;
+    }
     let pid = sys::process::pid();
     r.start.store(sys::process::start_time(pid).unwrap_or(0), Relaxed);
     r.life.store(life(m, pid), Release);
@@ -196,6 +200,19 @@ pub fn sweep() -> u64 {
         }
     }
     deaths()
+}
+
+/// `sweep`, if nobody of the family did so within the last `age` nanoseconds: many waiters share one look at the members
+/// (3 us each). True if there was a death.
+#[cold]
+pub fn sweep_if_older(age: u64) -> bool {
+    let last = &layout::header().swept;
+    let (before, now) = (last.load(Relaxed), sys::clock::now());
+    if now < before + age || last.compare_exchange(before, now, AcqRel, Relaxed).is_err() {
+        return false;
+    }
+    let deaths = deaths();
+    sweep() != deaths
 }
 
 /// How many deaths have been noticed in this family: who keeps something for the dead compares it with what it saw last.

@@ -3,7 +3,8 @@
 use super::locks::RLock;
 use super::memory::Memory;
 use crate::cells::lock::LockCell;
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::OnceLock;
@@ -69,10 +70,10 @@ impl Form {
         match self {
             Form::F32 => Ok((x.extract::<f64>()? as f32).to_bits() as u64),
             Form::F64 => Ok(x.extract::<f64>()?.to_bits()),
-            _ => match x.extract::<i64>() {
-                Ok(v) => Ok(v as u64),
-                Err(e) if e.is_instance_of::<PyOverflowError>(x.py()) => x.extract::<u64>(),
-                Err(e) => Err(e),
+            // SAFETY: a valid object; an error (not an int) is fetched below.
+            _ => match unsafe { ffi::PyLong_AsUnsignedLongLongMask(x.as_ptr()) } {
+                u64::MAX => PyErr::take(x.py()).map_or(Ok(u64::MAX), Err),
+                bits => Ok(bits),
             },
         }
     }

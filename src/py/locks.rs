@@ -84,8 +84,8 @@ impl Lock {
         if self.cell.try_acquire() {
             return Ok(true);
         }
-        if !block {
-            return self.take_over_if_dead(py);
+        if !block || timeout.is_some_and(|t| t <= 0.0) {
+            return self.settle(py, self.cell.take_over());
         }
         self.acquire_slow(py, timeout)
     }
@@ -141,29 +141,27 @@ impl Lock {
 }
 
 impl Lock {
+    pub fn cell(&self) -> &'static LockCell {
+        self.cell
+    }
+
     #[cold]
     fn acquire_slow(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let cell = self.cell;
-        match waiting(py, patience(true, timeout), |w| cell.acquire(w))? {
+        let out = waiting(py, patience(true, timeout), |w| cell.acquire(w))?;
+        self.settle(py, out)
+    }
+
+    fn settle(&self, py: Python<'_>, out: Outcome) -> PyResult<bool> {
+        match out {
             Outcome::Done => Ok(true),
-            Outcome::Inherited(_) => inherited(py, "lock", cell, || {
-                cell.release();
+            Outcome::Inherited(_) => inherited(py, "lock", self.cell, || {
+                self.cell.release();
             }),
             _ => Ok(false),
         }
     }
-
-    #[cold]
-    fn take_over_if_dead(&self, py: Python<'_>) -> PyResult<bool> {
-        match self.cell.lock.owner() {
-            Some(owner) if members::is_dead(owner) => self.acquire_slow(py, Some(FOUND_DEAD)),
-            _ => Ok(false),
-        }
-    }
 }
-
-/// Seconds: more than the first slice, after which a waiter looks at the owner.
-const FOUND_DEAD: f64 = 0.02;
 
 /// A lock that its owner (one thread of one process) may take again.
 #[pyclass(subclass, frozen, module = "lightwork._native")]
@@ -193,13 +191,10 @@ impl RLock {
         if self.cell.try_acquire_again() {
             return Ok(true);
         }
-        if block {
-            return self.acquire_slow(py, timeout);
+        if !block || timeout.is_some_and(|t| t <= 0.0) {
+            return self.settle(py, self.cell.take_over_recursive());
         }
-        match self.cell.lock.owner() {
-            Some(owner) if members::is_dead(owner) => self.acquire_slow(py, Some(FOUND_DEAD)),
-            _ => Ok(false),
-        }
+        self.acquire_slow(py, timeout)
     }
 
     /// Give one level back. Raises AssertionError if the calling thread does not hold the lock.
@@ -271,10 +266,15 @@ impl RLock {
     #[cold]
     fn acquire_slow(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let cell = self.cell;
-        match waiting(py, patience(true, timeout), |w| cell.acquire_recursive(w))? {
+        let out = waiting(py, patience(true, timeout), |w| cell.acquire_recursive(w))?;
+        self.settle(py, out)
+    }
+
+    fn settle(&self, py: Python<'_>, out: Outcome) -> PyResult<bool> {
+        match out {
             Outcome::Done => Ok(true),
-            Outcome::Inherited(_) => inherited(py, "lock", cell, || {
-                cell.release_one();
+            Outcome::Inherited(_) => inherited(py, "lock", self.cell, || {
+                self.cell.release_one();
             }),
             _ => Ok(false),
         }

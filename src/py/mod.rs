@@ -83,6 +83,7 @@ fn die_with(parent: u32, by_signal: bool) -> PyResult<()> {
 fn sweep() {
     if !arena::layout::base().is_null() {
         members::sweep();
+        crate::cells::after_deaths();
     }
 }
 

@@ -46,7 +46,12 @@ fn put(py: Python<'_>, ring: &'static Ring, letter: Letter, block: bool, timeout
 fn get<'py>(py: Python<'py>, ring: &'static Ring, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
     match ring.try_get() {
         Some(Some(claim)) => return decode(py, claim),
-        Some(None) if !block => return Err(queue_error(py, "Empty")),
+        Some(None) if !block => {
+            return match ring.poll_the_dead() {
+                Some(claim) => decode(py, claim),
+                None => Err(queue_error(py, "Empty")),
+            };
+        }
         _ => {}
     }
     match waiting(py, patience(block, timeout), |w| ring.get(w))?.1 {

@@ -1,6 +1,7 @@
 //! Event, the waiting room of Condition, Barrier.
 
 use super::handle::{Name, Share, arena_full, patience, share, waiting};
+use super::locks::{Lock, RLock};
 use crate::cells::Kind;
 use crate::cells::barrier::{Arrival, BarrierCell};
 use crate::cells::event::EventCell;
@@ -10,6 +11,7 @@ use crate::sync::Outcome;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A flag to wait for.
 #[pyclass(subclass, frozen, module = "lightwork._native")]
@@ -106,6 +108,45 @@ impl WaitList {
             cell: Cell::of(share.offset()),
             share,
         })
+    }
+
+    /// The whole of `Condition.wait` over a Lock or RLock that the calling thread holds: no signal handler runs between
+    /// its steps, so that an exception of one leaves no waiter behind and the lock held.
+    fn wait_with(&self, py: Python<'_>, lock: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<bool> {
+        let place = self.cell.enter().map_err(|f| arena_full(py, f))?;
+        let (cell, recursive) = match lock.cast::<RLock>() {
+            Ok(l) => (l.get().cell(), true),
+            Err(_) => (lock.cast::<Lock>()?.get().cell(), false),
+        };
+        let depth = if recursive { cell.depth.swap(1, Relaxed) } else { 0 };
+        if recursive {
+            cell.release_one();
+        } else {
+            cell.release();
+        }
+        let waiters = self.cell;
+        let told = waiting(py, patience(true, timeout), |w| waiters.wait(place, w));
+        let mut raised = None;
+        loop {
+            let got = waiting(py, None, |w| {
+                if recursive {
+                    cell.acquire_recursive(w)
+                } else {
+                    cell.acquire(w)
+                }
+            });
+            match got {
+                Ok(_) => break,
+                Err(e) => raised = Some(e),
+            }
+        }
+        if recursive {
+            cell.depth.store(depth, Relaxed);
+        }
+        match raised {
+            Some(e) => Err(e),
+            None => Ok(told? == Outcome::Done),
+        }
     }
 
     /// Take a place, while the condition's lock is held.

@@ -14,6 +14,11 @@ const FIRST: u64 = 8;
 /// Slots of its largest: 256 KiB, which stay in a second-level cache.
 const LARGEST: u64 = 4096;
 
+/// Nanoseconds between two looks at all members, by those who sleep and by those who poll: 16 idle workers cost 0.3 ms of
+/// processor time a second in looks.
+const IDLE_SWEEP: u64 = 200_000_000;
+const POLL_SWEEP: u64 = 10_000_000;
+
 #[repr(C, align(64))]
 pub struct Ring {
     ident: AtomicU64,
@@ -82,7 +87,7 @@ impl Ring {
     pub fn create(maxsize: u64) -> Result<Handle, arena::Full> {
         let h = cells::create(Kind::Queue, size_of::<Self>() as u64, |o| Self::of(o).destroy())?;
         let r = Self::of(h.offset);
-        let first = Segment::create(FIRST, 0)?;
+        let first = Segment::create(FIRST, 0).inspect_err(|_| cells::release(h.offset))?;
         r.maxsize.store(maxsize, Relaxed);
         r.put.segment.store(first, Relaxed);
         r.get.segment.store(first, Relaxed);
@@ -257,13 +262,37 @@ impl Ring {
             match self.not_empty.sleep_unless(wait, &mut slices, || !self.is_empty()) {
                 Slice::Again => {}
                 Slice::Supervise => {
-                    members::sweep(); // a reader may have died with a message in its hands
+                    members::sweep_if_older(IDLE_SWEEP); // a reader may have died with a message in its hands
                 }
                 Slice::TimedOut if !self.is_empty() => {}
-                Slice::TimedOut => return (Outcome::TimedOut, None),
+                Slice::TimedOut => {
+                    let found = self.poll_the_dead();
+                    return (
+                        if found.is_some() {
+                            Outcome::Done
+                        } else {
+                            Outcome::TimedOut
+                        },
+                        found,
+                    );
+                }
                 Slice::Interrupted => return (Outcome::Interrupted, None),
             }
         }
+    }
+
+    /// For readers that never wait a whole slice: has one died with a message in its hands? The family
+    /// looks at most once in POLL_SWEEP.
+    #[cold]
+    pub fn poll_the_dead(&self) -> Option<Claim> {
+        if !members::sweep_if_older(POLL_SWEEP) && self.deaths_seen.load(Relaxed) == members::deaths() {
+            return None;
+        }
+        let g = self.get.lock.guard(members::me(), members::is_dead);
+        if g.inherited {
+            self.recover_get();
+        }
+        self.get_locked()
     }
 
     /// The last reader died inside: a claim at the present index was never committed, the message is still queued.

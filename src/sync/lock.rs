@@ -64,19 +64,28 @@ impl OwnerLock {
             }
             match wait.sleep(futex::low_half(&self.0), marked as u32, &mut slices) {
                 Slice::Again => {}
-                Slice::TimedOut => return Outcome::TimedOut,
                 Slice::Interrupted => return Outcome::Interrupted,
+                Slice::TimedOut => {
+                    return self
+                        .take_over(me, wait.is_dead)
+                        .map_or(Outcome::TimedOut, Outcome::Inherited);
+                }
                 Slice::Supervise => {
-                    let word = self.0.load(Acquire);
-                    if let Some(owner) = Member::of(word)
-                        && (wait.is_dead)(owner)
-                        && self.0.compare_exchange(word, me.word(WAITERS), AcqRel, Relaxed).is_ok()
-                    {
-                        return Outcome::Inherited(owner);
+                    if let Some(dead) = self.take_over(me, wait.is_dead) {
+                        return Outcome::Inherited(dead);
                     }
                 }
             }
         }
+    }
+
+    /// Take the lock from its owner if that is dead; returns who it was.
+    #[cold]
+    pub fn take_over(&self, me: Member, is_dead: fn(Member) -> bool) -> Option<Member> {
+        let word = self.0.load(Acquire);
+        let owner = Member::of(word).filter(|&m| is_dead(m))?;
+        self.0.compare_exchange(word, me.word(WAITERS), AcqRel, Relaxed).ok()?;
+        Some(owner)
     }
 
     /// An internal lock: short, never interrupted, held by the thread that takes it until the guard goes.

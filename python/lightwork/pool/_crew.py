@@ -52,6 +52,8 @@ class _Bell:
     """An eventfd to wake the crew's thread. Closed only with its last user: whoever rings it late rings in vain, and
     not at a descriptor that meanwhile is something else."""
 
+    fd = -1
+
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
@@ -65,7 +67,8 @@ class _Bell:
             pass
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 class ProcessCrew:

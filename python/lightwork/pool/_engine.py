@@ -40,7 +40,7 @@ CLOSE = "CLOSE"
 TERMINATE = "TERMINATE"
 
 PATIENCE = 5.0
-"""Seconds that `terminate` waits for a callback to return."""
+"""Seconds that `terminate` waits for each thread of the pool: one may be in a callback, or starting a process."""
 
 ILL_FATED = 10
 """Workers in a row that may be killed before they are ready, until the pool gives up: more than chance, fewer than a
@@ -64,15 +64,22 @@ class Engine:
 
     # -- from any thread
 
-    def register(self, job: Job) -> bool:
-        """Put a job into the table. False: the pool is broken and so the job has failed.
+    def begin(self, job: Job, submit: Callable[[], None]) -> None:
+        """Put a job into the table and submit its pieces; a broken pool fails it instead.
 
-        Raises ValueError if the pool takes no jobs.
+        Raises ValueError if the pool takes no jobs. If this raises, the job is in the table no longer.
         """
+        try:
+            if self._register(job):
+                submit()
+        except BaseException:
+            self.drop(job.id)
+            raise
+
+    def _register(self, job: Job) -> bool:
         # First in, then look: who changes the state first changes it, then looks into the table.
         self.jobs[job.id] = job
         if self.state != RUN:
-            self.drop(job.id)
             raise ValueError("Pool not running")
         if self._broken is not None:
             self._abandon(job.id, self._why_broken())
@@ -131,7 +138,7 @@ class Engine:
         self.crew.kill()
         here = threading.current_thread()
         if self.crew.thread is not None and self.crew.thread is not here:
-            self.crew.thread.join()
+            self.crew.thread.join(PATIENCE)
         if here not in (self.thread, self.crew.thread):
             self.thread.join(PATIENCE)
 
@@ -156,7 +163,8 @@ class Engine:
             self._taken.pop(who, None)
             self._unpack(kind == _wire.DONE, *rest)
         elif kind == _wire.CALL:
-            self._calls.popleft()()
+            while self._calls:  # all: an interrupt may have come between a call and its message
+                self._calls.popleft()()
         elif kind == _wire.READY:
             self._ready.add(who)
             self._ill_fated = 0

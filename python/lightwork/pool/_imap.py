@@ -4,8 +4,9 @@ The iterable is consumed by whoever asks for results: `imap` submits the first f
 at most `window` chunks are submitted and not yet returned, however long the iterable is.
 
 The `Stream` is the engine's side and holds neither the iterator nor the pool: so an iterator that is dropped halfway is
-collected, and takes its stream out of the engine's table. Between the two stands a queue without Python locks, since a
-signal handler may end the pool while its thread waits here.
+collected, and takes its stream out of the engine's table. The result thread puts outcomes into `results` and then a
+token into `news`; the iterator looks into `results` and only then waits for a token. So tokens may be lost or too many
+(an interrupt can hit anywhere), and no lock is held by which a signal handler that ends the pool could be blocked.
 """
 
 from __future__ import annotations
@@ -39,15 +40,19 @@ class Stream:
         iterable: Iterable[Any],
         chunksize: int,
         window: int,
+        ordered: bool,
         label: str,
     ) -> None:
         self.id = next(job_counter)
         self.chunksize = chunksize
-        self.arrived: queue.SimpleQueue[tuple[int | None, bool, Any]] = queue.SimpleQueue()
+        self.results: dict[int, tuple[bool, Any]] = {}  # by index, or in the order of their coming
+        self.news: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.submitted = 0
         self.returned = 0
         self.exhausted = False
-        self.error: BaseException | None = None
+        self.cut = False
+        self.error: BaseException | None = None  # what to raise at the end instead of StopIteration
+        self._ordered = ordered
         self._engine = engine
         self._func = func
         self._items = iter(iterable)
@@ -66,7 +71,7 @@ class Stream:
 
     def submit_rest(self) -> None:
         """Submit all chunks: they are promised, and nobody may be able to ask for them before the pool ends."""
-        self._submit(lambda: True)
+        self._submit(lambda: self.id in self._engine.jobs)
 
     def _submit(self, more: Callable[[], bool]) -> None:
         with self._submitting:
@@ -106,8 +111,9 @@ class Stream:
         return f"a chunk of {self._label} (items {first} to {first + self.chunksize - 1})"
 
     def settle(self, index: int, ok: bool, value: Any) -> bool:
-        self.arrived.put((index, ok, value))
+        self.results[index if self._ordered else self._settled] = (ok, value)
         self._settled += 1
+        self.news.put(None)
         return self._settled == self._total
 
     def seal(self, total: int) -> bool:
@@ -119,8 +125,8 @@ class Stream:
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
         self.error = exc
-        self.exhausted = True
-        self.arrived.put((None, False, exc))  # for who waits now
+        self.exhausted = self.cut = True
+        self.news.put(None)
 
 
 class IMapIterator(Generic[T]):
@@ -136,7 +142,6 @@ class IMapIterator(Generic[T]):
         self._chunk: Iterator[T] = iter(())
         self._turn = threading.Lock()
         self._over = False
-        self._prepare()
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -168,7 +173,6 @@ class IMapIterator(Generic[T]):
                 raise StopIteration
             self._stream.top_up()
             ok, value = self._take(deadline)
-            self._stream.returned += 1
             if not ok:
                 if isinstance(value, StopIteration):  # it would end the caller's loop as if all were well
                     raise RuntimeError("a task raised StopIteration") from value
@@ -180,35 +184,20 @@ class IMapIterator(Generic[T]):
     def _take(self, deadline: float | None) -> tuple[bool, Any]:
         """The next outcome. Raises StopIteration, TimeoutError, or what ends the stream early."""
         stream = self._stream
-        while (found := self._at_hand()) is None:
-            if stream.exhausted and stream.returned == stream.submitted:
-                self._finish(stream.error)
+        while (found := stream.results.get(stream.returned)) is None:
+            if stream.cut or (stream.exhausted and stream.returned == stream.submitted):
+                self._over = True
+                self._pool = None
+                raise stream.error or StopIteration
             try:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                index, ok, value = stream.arrived.get(timeout=left)
+                stream.news.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 raise TimeoutError("the next result is not there yet") from None
-            if index is None:
-                self._finish(value)
-            else:
-                self._arrive(index, ok, value)
+        stream.returned += 1
+        del stream.results[stream.returned - 1]
+        if not stream.news.empty():
+            stream.news.get()  # so that they do not pile up; nobody else takes any
         return found
-
-    def _finish(self, error: BaseException | None) -> None:
-        self._over = True
-        self._pool = None
-        raise error or StopIteration
-
-    # -- the order of results
-
-    def _prepare(self) -> None:
-        self._early: dict[int, tuple[bool, Any]] = {}
-
-    def _arrive(self, index: int, ok: bool, value: Any) -> None:
-        self._early[index] = (ok, value)
-
-    def _at_hand(self) -> tuple[bool, Any] | None:
-        return self._early.pop(self._stream.returned, None)
 
     def __del__(self) -> None:
         if not self._over and self._pid == os.getpid():
@@ -217,12 +206,3 @@ class IMapIterator(Generic[T]):
 
 class IMapUnorderedIterator(IMapIterator[T]):
     """The results of one call per item, as they come."""
-
-    def _prepare(self) -> None:
-        self._came: list[tuple[bool, Any]] = []
-
-    def _arrive(self, index: int, ok: bool, value: Any) -> None:
-        self._came.append((ok, value))
-
-    def _at_hand(self) -> tuple[bool, Any] | None:
-        return self._came.pop() if self._came else None

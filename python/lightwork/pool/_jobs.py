@@ -60,9 +60,9 @@ class ApplyResult(Generic[T]):
         self._success = False
         self._value: Any = None
         self._ready = False
-        # Released when ready. A bare lock, since a signal handler may end the pool while its thread waits here.
-        self._latch = threading.Lock()
-        self._latch.acquire()
+        # A lock for each thread that waits, released when ready. No Condition: a signal handler may end the pool, and
+        # so this job, while its thread is in the middle of `wait`.
+        self._waiting: list[threading.Lock] = []
 
     def ready(self) -> bool:
         """Is the call over, well or not?"""
@@ -76,8 +76,14 @@ class ApplyResult(Generic[T]):
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the call is over, at most `timeout` seconds."""
-        if not self._ready and self._latch.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            self._latch.release()
+        if self._ready:
+            return
+        latch = threading.Lock()
+        latch.acquire()
+        self._waiting.append(latch)
+        if not self._ready:  # looked at after the latch is in place; `_release` does it the other way round
+            latch.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        self._waiting.remove(latch)
 
     def get(self, timeout: float | None = None) -> T:
         """The call's value; waits for it at most `timeout` seconds.
@@ -125,7 +131,8 @@ class ApplyResult(Generic[T]):
 
     def _release(self) -> None:
         self._ready = True
-        self._latch.release()
+        for latch in list(self._waiting):
+            latch.release()
         self._pool = self._callback = self._error_callback = None
 
 

@@ -119,8 +119,7 @@ class Pool:
         """
         self._check_running()
         job: ApplyResult[T] = ApplyResult(self, callback, error_callback, _name(func))
-        if self._engine.register(job):
-            self._engine.submit(job.id, 0, func, args, kwds)
+        self._engine.begin(job, partial(self._engine.submit, job.id, 0, func, args, kwds))
         return job
 
     # -- one call per item
@@ -176,8 +175,8 @@ class Pool:
         job: MapResult[T] = MapResult(self, size, callback, error_callback, _name(func))
         if len(items) == 0:
             job.be_empty()
-        elif self._engine.register(job):
-            self._submit_chunks(job, func, items, mapper, size)
+        else:
+            self._engine.begin(job, partial(self._submit_chunks, job, func, items, mapper, size))
         return job
 
     def _submit_chunks(
@@ -191,9 +190,6 @@ class Pool:
         except Exception as e:  # the iterable raised
             self._engine.fail(job.id, index, e)
             index += 1
-        except BaseException:
-            self._engine.drop(job.id)
-            raise
         self._engine.seal(job.id, index)
 
     # -- iterators
@@ -204,22 +200,17 @@ class Pool:
         The iterable is consumed in the thread that calls `imap` and `next`. Raises ValueError if `chunksize` is less
         than 1 or the pool is not running. See `IMapIterator.next` for what that raises.
         """
-        return IMapIterator(self, self._stream(func, iterable, chunksize))
+        return IMapIterator(self, self._stream(func, iterable, chunksize, ordered=True))
 
     def imap_unordered(self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator[T]:
         """Like `imap`, with the results as they come."""
-        return IMapUnorderedIterator(self, self._stream(func, iterable, chunksize))
+        return IMapUnorderedIterator(self, self._stream(func, iterable, chunksize, ordered=False))
 
-    def _stream(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int) -> Stream:
+    def _stream(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int, ordered: bool) -> Stream:
         self._check_running()
         window = max(2 * self._processes, 8)
-        stream = Stream(self._engine, func, iterable, checked_chunksize(chunksize), window, _name(func))
-        if self._engine.register(stream):
-            try:
-                stream.top_up()
-            except BaseException:
-                self._engine.drop(stream.id)
-                raise
+        stream = Stream(self._engine, func, iterable, checked_chunksize(chunksize), window, ordered, _name(func))
+        self._engine.begin(stream, stream.top_up)
         return stream
 
     # -- ends

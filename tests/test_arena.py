@@ -1,0 +1,383 @@
+"""The shared memory: limits, handles that lie, what is given back, and thousands of primitives."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import lightwork as mp
+from lightwork import _native
+from lightwork.errors import ArenaFull, ForeignHandle
+
+fork: Any = mp.get_context("fork")
+MIB = 1 << 20
+
+
+def handle(x: Any) -> tuple[int, int, int]:
+    """Family, offset, stamp."""
+    name: tuple[int, int, int] = x.__reduce__()[1][1]
+    return name
+
+
+def used() -> int:
+    gc.collect()
+    return mp.arena.stats().used
+
+
+def ended(target: Any, *args: Any) -> Any:
+    p = fork.Process(target=target, args=args)
+    p.start()
+    p.join()
+    return p.exitcode
+
+
+def nothing() -> None:
+    """A child's whole work."""
+
+
+# -- the budget
+
+
+@pytest.fixture
+def budget() -> Iterator[Callable[[int], None]]:
+    """Leave only so many bytes free."""
+    stats = mp.arena.stats()
+    yield lambda nbytes: mp.arena.set_budget(used() + nbytes)
+    mp.arena.set_budget(stats.budget)
+
+
+def test_a_full_arena_is_a_memory_error_and_all_goes_on(budget: Callable[[int], None]) -> None:
+    q, lock, v = fork.Queue(), fork.Lock(), fork.Value("i", 1)
+    q.put(b"first")
+    budget(4 * MIB)
+    big = b"x" * (5 * MIB)
+    for call, args in ((fork.Array, ["b", len(big)]), (q.put, [big]), (q.put, [[big]]), (q.put_many, [[big]])):
+        with pytest.raises(MemoryError, match=r"shared memory is full: 5\.\d MiB asked for") as caught:
+            call(*args)
+        assert isinstance(caught.value, ArenaFull) and "set_budget()" in str(caught.value)
+    with pytest.raises(MemoryError):
+        for _ in range(10):
+            q.put(b"y" * MIB)
+    with lock:
+        v += 1
+    got = [q.get() for _ in range(q.qsize())]
+    assert got[0] == b"first" and 1 <= len(got) - 1 <= 4 and v.value == 2
+    q.put(b"z" * (2 * MIB))  # what was read is free again
+    assert len(q.get()) == 2 * MIB
+    assert ended(lock.acquire, False) == 0
+
+
+def test_many_small_things_fill_it_too(budget: Callable[[int], None]) -> None:
+    budget(2 * MIB)
+    for make in (fork.Lock, fork.Queue, fork.Semaphore, fork.Condition, lambda: fork.Array("b", 1000)):
+        kept = []
+        with pytest.raises(MemoryError):
+            for _ in range(100_000):
+                kept.append(make())
+        n = len(kept)
+        del kept
+        again = [make() for _ in range(n)]
+        assert len(again) == n
+        del again
+
+
+def test_a_result_that_does_not_fit_is_an_error_of_that_process(budget: Callable[[int], None], capfd: Any) -> None:
+    p = fork.Process(target=bytes, args=(8 * MIB,))
+    budget(4 * MIB)
+    p.start()
+    with pytest.raises(mp.errors.Unshippable, match="shared memory is full"):
+        p.result(20)
+
+
+def test_budget_has_a_least_size() -> None:
+    with pytest.raises(ValueError, match="less than 1 MiB"):
+        mp.arena.set_budget(MIB - 1)
+
+
+# -- giving back
+
+
+def test_what_is_dropped_is_used_again() -> None:
+    def cycle() -> None:
+        makers = (fork.Lock, fork.RLock, fork.Condition, fork.Event, fork.Queue)
+        things = [make() for make in makers for _ in range(500)]
+        things += [fork.Barrier(2), fork.Array("d", 100_000), fork.Array("d", 1_000_000), fork.Value("i")]
+        del things
+
+    cycle()
+    before = used()
+    for _ in range(4):
+        cycle()
+        ended(nothing)  # what was made before a birth may have an heir: it waits for that one's end
+    fork.Array("d", 1_000_000)
+    assert used() <= before
+
+
+def test_a_large_array_is_free_when_its_heirs_are_gone() -> None:
+    before = used()
+    array, go = fork.Array("d", 500_000), fork.Event()
+    p = fork.Process(target=go.wait)
+    p.start()
+    del array
+    assert used() >= before + 4_000_000  # the child may still use it
+    go.set()
+    p.join()
+    assert used() < before + MIB
+
+
+def drops(array: Any, q: Any) -> None:
+    del array
+    q.put(fork.Array("d", [7.0] * 200_000))  # one that comes to lie elsewhere
+    q.get()
+
+
+def test_a_forked_child_frees_nothing_of_its_parents() -> None:
+    array, q = fork.Array("d", [1.0] * 200_000), fork.Queue()
+    for _ in range(3):
+        assert ended(drops, array, q) == 0
+    others = [fork.Array("d", [2.0] * 200_000) for _ in range(3)]
+    assert set(array[:]) == {1.0} and set(others[0][:]) == {2.0}
+
+
+def sends_back(x: Any, q: Any, go: Any) -> None:
+    q.put(x)
+    go.wait(20)
+
+
+def test_what_comes_back_from_the_dead_child_it_was_given_to_is_not_freed() -> None:
+    q, go = fork.Queue(), fork.Event()
+    array = fork.Array("d", 200_000)
+    p = fork.Process(target=sends_back, args=(array, q, go))
+    p.start()
+    del array  # the child has it, and sends it back
+    back = q.get(timeout=20)
+    back[0] = 7.0
+    go.set()
+    p.join()
+    mayfly = fork.Array("d", 200_000)
+    ended(nothing)
+    del mayfly  # a drop of this size looks for what nobody has any more
+    others = [fork.Array("d", [1.0] * 200_000) for _ in range(4)]
+    assert back[0] == 7.0 and others[0][0] == 1.0
+
+
+def test_a_message_on_its_way_keeps_what_it_names() -> None:
+    q = fork.Queue()
+    array = fork.Array("d", [3.0] * 200_000)
+    q.put(array)
+    del array
+    others = [fork.Array("d", [1.0] * 200_000) for _ in range(3)]
+    assert set(q.get()[:]) == {3.0} and others[0][0] == 1.0
+
+
+def makes_and_dies(number: int) -> None:
+    arrays = [fork.Array("d", 500_000) for _ in range(2)]
+    os.kill(os.getpid(), number)
+    arrays.clear()
+
+
+def writes_for_ever(q: Any) -> None:
+    message = b"x" * (8 * MIB)
+    while True:
+        q.put(message)
+
+
+def emptied(q: Any) -> bool:
+    while not q.empty():
+        q.get(timeout=5)
+    return True
+
+
+def test_the_dead_keep_nothing() -> None:
+    """What killed processes made, and the messages they were writing, comes back."""
+    q = fork.Queue()
+    before = used()
+    for _ in range(8):
+        ended(makes_and_dies, signal.SIGKILL)
+    for _ in range(8):
+        p = fork.Process(target=writes_for_ever, args=(q,))
+        p.start()
+        q.get(timeout=20)
+        p.kill()
+        p.join()
+        assert emptied(q)
+    fork.Array("d", 500_000)
+    assert used() < before + 32 * MIB
+
+
+# -- handles
+
+KINDS = ["Lock", "RLock", "Semaphore", "Event", "WaitList", "Barrier", "Queue", "SimpleQueue"]
+
+
+def test_the_handle_of_what_was_dropped_is_refused() -> None:
+    for kind in ("Lock", "RLock", "Semaphore", "Event", "Barrier", "Queue", "SimpleQueue"):
+        cls = getattr(_native, kind)
+        name = cls()._handle(False)
+        with pytest.raises(ForeignHandle, match="is gone: the process that made it dropped it"):
+            cls(handle=name)
+        with pytest.raises(ForeignHandle, match="belongs to another family of processes"):
+            cls(handle=(name[0] ^ 2, *name[1:]))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "Memory"])
+def test_no_handle_crashes(kind: str) -> None:
+    r = random.Random(kind)
+    arrays = [fork.RawArray("b", 10), fork.RawArray("b", 3 * MIB)]
+    kept = [getattr(_native, k)() for k in KINDS] + [a._wrapper for a in arrays]
+    names = [x._handle(False) for x in kept[: len(KINDS)]] + [handle(x) for x in kept[len(KINDS) :]]
+    family = names[0][0]
+    sizes = [0, 1, 10, 3 * MIB, 2**40, 2**62]
+    good = 0
+    for _ in range(20_000):
+        _, offset, stamp = r.choice(names)
+        name: Any = r.choice(
+            [
+                (family, offset, stamp),
+                (family, offset + r.choice([0, 1, 8, 64, -64, 65536, -65536]), r.choice(names)[2]),
+                (family, 64 * r.randrange(2 ** r.randrange(1, 40)), stamp),
+                (family, r.randrange(2 ** r.randrange(1, 65)), r.randrange(2 ** r.randrange(1, 65))),
+                (family, offset, stamp | 1 << r.randrange(64)),
+                (r.randrange(2**64), offset, stamp),
+                r.choice([(1, 2), None, "abc", (-1, 0, 0), (2**64, 0, 0), (), (family, "x", 1)]),
+            ]
+        )
+        try:
+            getattr(_native, kind)(*[r.choice(sizes)] if kind == "Memory" else [], handle=name)
+        except (ForeignHandle, TypeError, ValueError, OverflowError):
+            continue
+        assert name in names, f"accepted {name}"
+        good += 1
+    assert good > 20
+
+
+# -- thousands
+
+THOUSANDS = """
+import gc, os, lightwork as mp
+
+def rss():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * 4 // 1024
+
+def fds():
+    return len(os.listdir("/proc/self/fd"))
+
+mp.Lock()
+files, memory = fds(), rss()
+locks = [mp.Lock() for _ in range(100_000)]
+assert rss() - memory < 60, f"100,000 locks: {rss() - memory} MB"
+queues = [mp.Queue() for _ in range(10_000)]
+for i, q in enumerate(queues):
+    q.put(i)
+assert [q.get() for q in queues] == list(range(10_000))
+assert rss() - memory < 120, f"and 10,000 queues: {rss() - memory} MB"
+assert fds() == files
+assert all(lock.acquire(False) for lock in locks)
+p = mp.get_context("fork").Process(target=lambda: any(lock.acquire(False) for lock in locks))
+p.start()
+assert p.result(30) is False
+in_use = mp.arena.stats().used
+del locks, queues, q
+gc.collect()
+locks = [mp.Lock() for _ in range(100_000)]
+assert mp.arena.stats().used <= in_use + 1_000_000
+print("ok")
+"""
+
+LIMITED = """
+import os, sys, lightwork as mp
+
+def child(q, lock, number):
+    with lock:
+        number.add(1)
+    q.put(b"x" * 100_000)
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn", "forkserver"):
+        ctx = mp.get_context(method)
+        q, lock, number = ctx.Queue(), ctx.Lock(), ctx.Value("i")
+        ps = [ctx.Process(target=child, args=(q, lock, number)) for _ in range(2)]
+        for p in ps:
+            p.start()
+        assert [len(q.get(timeout=30)) for p in ps] == [100_000] * 2
+        for p in ps:
+            p.join()
+        assert number.value == 2 and [p.exitcode for p in ps] == [0, 0]
+    print("ok")
+"""
+
+NO_DESCRIPTORS = """
+import os, signal, warnings, lightwork as mp
+warnings.simplefilter("ignore", mp.errors.OwnerDiedWarning)
+ctx = mp.get_context("fork")
+q, lock, array = ctx.Queue(), ctx.Lock(), ctx.Array("i", 3)
+
+def die():
+    lock.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+p = ctx.Process(target=die)
+p.start()
+p.join()
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", 0))
+except OSError:
+    pass
+assert lock.acquire(timeout=10) and lock.owner_died
+more = [ctx.Queue() for _ in range(100)] + [q]
+for x in more:
+    x.put([b"y" * 100_000])
+    assert len(x.get()[0]) == 100_000
+event, sem = ctx.Event(), ctx.Semaphore(0)
+assert not event.wait(0.05) and not sem.acquire(timeout=0.05)
+try:
+    ctx.Process(target=die).start()
+except OSError as e:
+    print(e.strerror)
+for fd in held:
+    os.close(fd)
+lock.release()
+p = ctx.Process(target=q.put, args=("still here",))
+p.start()
+assert q.get(timeout=20) == "still here"
+p.join()
+print("ok")
+"""
+
+
+def test_thousands_of_primitives(program: Any, run: Any) -> None:
+    assert run(program(THOUSANDS)).stdout == "ok\n"
+
+
+@pytest.mark.parametrize("limit", ["-v 4194304", "-v 1048576", "-f 2097152", "-n 24"])
+def test_under_limits(program: Any, limit: str) -> None:
+    command = ["bash", "-c", f'ulimit {limit} && exec "$0" "$1"', sys.executable, str(program(LIMITED))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("ok\n", 0), done.stderr
+
+
+def test_without_descriptors(program: Any) -> None:
+    command = ["bash", "-c", 'ulimit -n 64 && exec "$0" "$1"', sys.executable, str(program(NO_DESCRIPTORS))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("Too many open files\nok\n", 0), done.stderr
+
+
+def test_a_pickle_outlives_every_holder_of_what_it_names() -> None:
+    for make in (fork.Lock, fork.Queue, fork.Event):
+        x = make()
+        kept = pickle.dumps(x)
+        del x
+        others = [make() for _ in range(100)]
+        assert pickle.loads(kept) is not None and others

@@ -19,7 +19,7 @@ if _sys.platform != "linux":
 from multiprocessing.process import active_children, current_process, parent_process
 
 from . import arena, errors, process, reduction
-from . import launch as _launch  # its fork hooks have to be there before the first fork
+from . import launch as _launch  # noqa: F401 - its fork hooks have to be there before the first fork
 from ._install import install
 from .context import AuthenticationError, BufferTooShort, Process, ProcessError, TimeoutError, _default_context
 from .errors import LightworkError

@@ -64,7 +64,8 @@ def arrive(name: str, family: int, arena: Any, row: int, method: str | None, ins
     return name
 
 
-#: Tells a forkserver its parent's family: number, pid, descriptor of the arena there, is it the program's first process.
+#: Tells a forkserver its parent's family: number, pid, the arena's descriptor there, and whether that is the program's
+#: first process.
 _FAMILY = "LIGHTWORK_FAMILY"
 
 

@@ -45,8 +45,9 @@ class BaseProcess(_stdlib.BaseProcess):
             # Also when the parent is killed. A forkserver's child has the server for a parent: it watches the real one.
             parent = self._parent_pid  # type: ignore[attr-defined]
             _native.die_with(parent, self._by_main_thread and os.getppid() == parent)
-        run = self.run
-        self.run = lambda: self._recorded(run)  # type: ignore[method-assign]
+        if self._outcome is not None:  # else it was started by the stdlib's class, before `install()`
+            run = self.run
+            self.run = lambda: self._recorded(run)  # type: ignore[method-assign]
         return super()._bootstrap(parent_sentinel=parent_sentinel)  # type: ignore[misc, no-any-return]
 
     def _recorded(self, run: Any) -> None:

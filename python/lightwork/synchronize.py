@@ -81,8 +81,11 @@ class Semaphore(SharedCell, _native.Semaphore):
 
     @property
     def _semlock(self) -> Semaphore:
-        """The stdlib's own queues (concurrent.futures has one) look here for `_is_zero()`."""
+        """The stdlib's own queues (concurrent.futures has one) ask this for its value."""
         return self
+
+    def _get_value(self) -> int:
+        return self.get_value()
 
     def _is_zero(self) -> bool:
         return self.get_value() == 0

@@ -81,7 +81,11 @@ def run(request: pytest.FixtureRequest) -> Run:
 @pytest.mark.parametrize("name", OUTPUT)
 def test_prints_what_the_tutorial_shows(run: Run, name: str) -> None:
     ended = run(name)
-    assert (ended.code, ended.out, ended.err) == (0, OUTPUT[name], ""), str(ended)
+    shown = {OUTPUT[name]}
+    if name == "s2_thread_and_process":
+        # A fork copies what the thread has printed into a buffer since the last flush: then both write it.
+        shown.add(OUTPUT[name] + "aaaaa\n")
+    assert (ended.code, ended.err) == (0, "") and ended.out in shown, str(ended)
 
 
 def test_the_three_sums_agree(run: Run) -> None:

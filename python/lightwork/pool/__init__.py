@@ -12,7 +12,7 @@ Imports point downward.
 """
 
 from ._chunks import mapstar, starmapstar
-from ._engine import CLOSE, RUN, TERMINATE
+from ._engine import CLOSE, INIT, RUN, TERMINATE
 from ._errors import ExceptionWithTraceback, MaybeEncodingError, RemoteTraceback
 from ._imap import IMapIterator, IMapUnorderedIterator
 from ._jobs import ApplyResult, AsyncResult, MapResult
@@ -22,6 +22,7 @@ from ._worker import worker
 
 __all__ = [
     "CLOSE",
+    "INIT",
     "RUN",
     "TERMINATE",
     "ApplyResult",

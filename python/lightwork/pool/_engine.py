@@ -35,6 +35,7 @@ from ._wire import Task, Wire
 if TYPE_CHECKING:
     from ._crew import Crew
 
+INIT = "INIT"
 RUN = "RUN"
 CLOSE = "CLOSE"
 TERMINATE = "TERMINATE"

@@ -126,8 +126,10 @@ class ApplyResult(Generic[T]):
         if callback is not None:
             try:
                 callback(self._value)
-            except BaseException:
-                report()  # the result is not the callback's to lose
+            except BaseException as e:
+                report()  # nobody may ever ask for the result
+                if self._success:
+                    self._success, self._value = False, e
 
     def _release(self) -> None:
         self._ready = True

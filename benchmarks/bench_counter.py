@@ -9,9 +9,10 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-import lightwork
 from _race import race
 from _rounds import Case, parser, positive, run
+
+import lightwork
 
 NANO = 1e9
 

@@ -10,9 +10,10 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-import lightwork
 from _race import race
 from _rounds import Case, absent, parser, positive, run
+
+import lightwork
 
 # faster-fifo blocks for 10 s by default and then raises Full or Empty, where the others wait for ever. An hour is for
 # ever here: a Full or an Empty is then a failure of the run, not something to retry inside the timed loop.

@@ -47,7 +47,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
 
 @pytest.fixture(autouse=True)
 def leaves_nothing_behind() -> Iterator[None]:
-    """Fail on a leaked child, thread or descriptor. (/dev/shm belongs to every program of the machine: see test_arena.)"""
+    """Fail on a leaked child, thread or descriptor. (/dev/shm belongs to every program of the machine.)"""
     threads, fds = threading.active_count(), _open_fds()
     yield
     gc.collect()

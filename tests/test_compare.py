@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
 from lightwork.compare import Comparison, Timing, time_ways
 from lightwork.compare.table import table, verdict
-from rich.console import Console
 
 N = 1000
 TOTAL = 499667166000  # twice the sum for 1000, as the tutorial prints it

@@ -368,7 +368,7 @@ def test_executor_over_a_context(ctx: Any) -> None:
 def test_executors_results_can_be_seen_at_once(ctx: Any) -> None:
     # Seen later than the end of the worker that sent it, a result counted as lost, and the executor as broken.
     with ProcessPoolExecutor(1, mp_context=ctx) as executor:
-        results = executor._result_queue  # type: ignore[attr-defined]
+        results: Any = executor._result_queue
         for _ in range(10):
             results.put(1)
             assert wait([results._reader], 0) == [results._reader]

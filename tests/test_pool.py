@@ -555,9 +555,7 @@ def test_callbacks(ctx: BaseContext) -> None:
     assert [type(e) for e in told[2:]] == [KeyError, TypeError]
 
 
-def test_a_callbacks_error_is_reported_and_is_the_jobs(
-    ctx: BaseContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_callbacks_error_is_reported_and_is_the_jobs(ctx: BaseContext, monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
     with ctx.Pool(1) as pool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import multiprocessing.context as _stdlib
+import sys
 from collections.abc import Callable, Iterable
 from multiprocessing.context import (  # noqa: F401 - part of the stdlib's module
     AuthenticationError,
@@ -95,8 +96,10 @@ class BaseContext(_stdlib.BaseContext):
 
     def SimpleQueue(self) -> queues.SimpleQueue:
         """A queue without limits or time-outs."""
-        from .queues import SimpleQueue
+        from .queues import PipeQueue, SimpleQueue
 
+        if sys._getframe(1).f_globals.get("__name__") == "concurrent.futures.process":
+            return PipeQueue(ctx=self.get_context())  # type: ignore[return-value]  # see there
         return SimpleQueue(ctx=self.get_context())
 
     def Pool(

@@ -6,7 +6,7 @@
 //! class (CAS of the run's owner word); the dead one's uncommitted messages are freed by that.
 
 use super::Full;
-use super::layout::{GRANULE, at, descriptor, header};
+use super::layout::{GRANULE, at, descriptor};
 use super::runs::{self, HELD, Kind};
 use crate::members;
 use crate::sync::Member;
@@ -247,9 +247,4 @@ pub fn free(block: u64) {
     } else {
         word.store(0, Release);
     }
-}
-
-/// Bytes below `top`, for the statistics.
-pub fn reserved() -> u64 {
-    header().top.load(Relaxed) * GRANULE
 }

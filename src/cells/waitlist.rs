@@ -74,12 +74,6 @@ impl WaitList {
         }
     }
 
-    /// Leave without having slept.
-    pub fn leave(&self, e: &Entry) {
-        let _g = self.lock.guard(members::me(), members::is_dead);
-        e.word.store(0, Release);
-    }
-
     /// Wake up to `n` living waiters, the longest waiting first.
     pub fn notify(&self, n: usize) {
         let _g = self.lock.guard(members::me(), members::is_dead);

@@ -124,11 +124,6 @@ impl Lock {
         self.cell.held_by_this_process()
     }
 
-    /// Pid and name of the process that holds it, or None. Pid 0: it is gone.
-    fn _owner(&self) -> Option<(u32, String)> {
-        self.cell.lock.owner().map(members::describe)
-    }
-
     /// Did the present holder take the lock from a process that died holding it?
     #[getter]
     fn owner_died(&self) -> bool {
@@ -240,11 +235,6 @@ impl RLock {
 
     fn _held_by_this_process(&self) -> bool {
         self.cell.held_by_this_process()
-    }
-
-    /// Pid and name of the process that holds it, or None. Pid 0: it is gone.
-    fn _owner(&self) -> Option<(u32, String)> {
-        self.cell.lock.owner().map(members::describe)
     }
 
     /// Did the present holder take the lock from a process that died holding it?

@@ -175,10 +175,6 @@ impl Queue {
         self.ring.task_done()
     }
 
-    fn _unfinished(&self) -> u64 {
-        self.ring.unfinished()
-    }
-
     fn _join(&self, py: Python<'_>) -> PyResult<()> {
         let ring = self.ring;
         waiting(py, None, |w| ring.join(w)).map(|_| ())

@@ -163,11 +163,6 @@ impl WaitList {
         Ok(waiting(py, patience(true, timeout), |w| cell.wait(place.0, w))? == Outcome::Done)
     }
 
-    /// Give a place back without waiting.
-    fn leave(&self, place: usize) {
-        self.cell.leave(Place::from_int(place).0);
-    }
-
     /// Wake up to `n` waiters, the longest waiting first.
     fn notify(&self, n: usize) {
         self.cell.notify(n);

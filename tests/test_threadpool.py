@@ -91,7 +91,8 @@ def test_callbacks(pool: ThreadPool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(told[1], KeyError)
     reported: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
-    assert pool.apply_async(square, (3,), callback=fail).get(SOON) == 9
+    with pytest.raises(KeyError):
+        pool.apply_async(square, (3,), callback=fail).get(SOON)
     assert [repr(e) for e in reported] == ["KeyError(9)"]
 
 

@@ -8,6 +8,7 @@ use super::{Handle, Kind, create};
 use crate::arena::{Full, layout};
 use crate::members;
 use crate::sync::{Member, Outcome, OwnerLock, Wait};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 #[repr(C)]
@@ -24,12 +25,17 @@ pub struct LockCell {
 
 /// This thread's name in the family: a dead owner's thread is never taken for one of ours.
 #[inline]
-fn thread() -> u64 {
-    thread_local!(static NUMBER: u64 = {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        NEXT.fetch_add(1, Relaxed)
-    });
-    members::me().raw().rotate_left(16) ^ NUMBER.with(|&n| n)
+fn thread(me: Member) -> u64 {
+    thread_local!(static NUMBER: Cell<u64> = const { Cell::new(0) });
+    let n = NUMBER.get();
+    me.raw().rotate_left(16) ^ if n != 0 { n } else { number(&NUMBER) }
+}
+
+#[cold]
+fn number(place: &'static std::thread::LocalKey<Cell<u64>>) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    place.set(NEXT.fetch_add(1, Relaxed));
+    place.get()
 }
 
 impl LockCell {
@@ -46,9 +52,10 @@ impl LockCell {
 
     #[inline]
     pub fn try_acquire(&self) -> bool {
-        let taken = self.lock.try_acquire(members::me());
+        let me = members::me();
+        let taken = self.lock.try_acquire(me);
         if taken {
-            self.thread.store(thread(), Relaxed);
+            self.thread.store(thread(me), Relaxed);
         }
         taken
     }
@@ -71,7 +78,7 @@ impl LockCell {
             self.inherited_from.store(dead.raw(), Release);
         }
         if matches!(out, Outcome::Done | Outcome::Inherited(_)) {
-            self.thread.store(thread(), Relaxed);
+            self.thread.store(thread(members::me()), Relaxed);
         }
         out
     }
@@ -93,7 +100,7 @@ impl LockCell {
     /// Does the calling thread hold it?
     #[inline]
     pub fn is_mine(&self) -> bool {
-        self.thread.load(Relaxed) == thread() && self.held_by_this_process()
+        self.held_by_this_process() && self.thread.load(Relaxed) == thread(members::me())
     }
 
     // -- recursive

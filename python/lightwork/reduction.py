@@ -44,9 +44,6 @@ class SharedCell:
 
     __slots__ = ()
 
-    def _handle(self, escapes: bool) -> tuple[int, int, int]:
-        raise NotImplementedError  # the core's class, next in the MRO, has it
-
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle for a child that is being started reaches that child and nobody else; what becomes of any other is
         # unknown, so that cell is kept for the life of the family.

@@ -39,8 +39,6 @@ class _Block(SharedCell, _native.Memory):
     def __reduce__(self) -> tuple[Any, ...]:
         return _attach_block, (self.nbytes, self._handle(get_spawning_popen() is None))
 
-    _handle = _native.Memory._handle
-
 
 def _attach_block(nbytes: int, handle: tuple[int, int, int]) -> _Block:
     return _Block(nbytes, handle=handle)

@@ -10,12 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import lightwork as mp
 
 METHODS = ("fork", "spawn", "forkserver")
+#: The primitives with acquire and release.
+LOCKS = ["Lock", "RLock", "Semaphore", "BoundedSemaphore"]
 
 #: What the resource tracker and the forkserver, which live as long as the program, hold open after their first use.
 _LASTING_FDS = 4
@@ -43,6 +46,17 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def in_thread(f: Callable[[], Any]) -> Any:
+    """What `f` returns or raises in another thread."""
+    t = mp.Thread(target=f)
+    hook, threading.excepthook = threading.excepthook, lambda args: None  # what it raises is for the caller to report
+    try:
+        t.start()
+        return t.result(10)
+    finally:
+        threading.excepthook = hook
 
 
 @pytest.fixture(autouse=True)

@@ -11,28 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pool_tasks import SOON, fail, square
 
 import lightwork as mp
 from lightwork.errors import PoolBroken, TaskCancelled
 from lightwork.pool import ThreadPool
-
-SOON = 30.0
-"""Seconds that nothing here takes, unless it hangs."""
-
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPool]:
     with ThreadPool(2) as pool:
         yield pool
     pool.join()
-
-
-def square(x: int) -> int:
-    return x * x
-
-
-def fail(x: object) -> None:
-    raise KeyError(x)
 
 
 def test_calls_and_maps_return_what_plain_calls_do(pool: ThreadPool) -> None:

@@ -48,11 +48,13 @@ class Lock(SharedCell, _native.Lock):
         return f"<{type(self).__name__}(owner={owner})>"
 
 
-class RLock(SharedCell, _native.RLock):
+class RLock(SharedCell, _native.Lock):
     """A lock that the thread which holds it may take again; only that thread may release it.
 
     The death of its holder is handled as for `Lock`.
     """
+
+    _RECURSIVE = True
 
     def __init__(self, *, ctx: BaseContext | None, on_owner_death: str = "warn") -> None:
         super().__init__()

@@ -14,14 +14,19 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 #[repr(C)]
 pub struct LockCell {
     ident: AtomicU64,
-    pub lock: OwnerLock,
+    lock: OwnerLock,
     /// The owner word of the dead member from whom the present holder took the lock, else 0.
-    pub inherited_from: AtomicU64,
+    inherited_from: AtomicU64,
     thread: AtomicU64,
-    pub depth: AtomicU32,
-    /// 1: a take-over raises instead of warning.
-    pub raises: AtomicU32,
+    /// Of an RLock: how many levels its holder has. A Lock's stays 0.
+    depth: AtomicU32,
+    /// RECURSIVE and RAISES; never changed.
+    flags: AtomicU32,
 }
+
+const RECURSIVE: u32 = 1;
+/// A take-over raises instead of warning.
+const RAISES: u32 = 2;
 
 /// This thread's name in the family: a dead owner's thread is never taken for one of ours.
 #[inline]
@@ -39,10 +44,15 @@ fn number(place: &'static std::thread::LocalKey<Cell<u64>>) -> u64 {
 }
 
 impl LockCell {
-    pub fn create(kind: Kind, raises: bool) -> Result<Handle, Full> {
-        let h = create(kind, size_of::<Self>() as u64, |_| {})?;
-        Self::of(h.offset).raises.store(raises as u32, Relaxed);
+    pub fn create(recursive: bool, raises: bool) -> Result<Handle, Full> {
+        let h = create(Self::kind(recursive), size_of::<Self>() as u64, |_| {})?;
+        let flags = if recursive { RECURSIVE } else { 0 } | if raises { RAISES } else { 0 };
+        Self::of(h.offset).flags.store(flags, Relaxed);
         Ok(h)
+    }
+
+    pub fn kind(recursive: bool) -> Kind {
+        if recursive { Kind::RLock } else { Kind::Lock }
     }
 
     pub fn of(offset: u64) -> &'static Self {
@@ -51,46 +61,99 @@ impl LockCell {
     }
 
     #[inline]
-    pub fn try_acquire(&self) -> bool {
-        let me = members::me();
-        let taken = self.lock.try_acquire(me);
-        if taken {
-            self.thread.store(thread(me), Relaxed);
-        }
-        taken
+    pub fn is_recursive(&self) -> bool {
+        self.flags.load(Relaxed) & RECURSIVE != 0
     }
 
+    pub fn raises(&self) -> bool {
+        self.flags.load(Relaxed) & RAISES != 0
+    }
+
+    /// Without waiting, and not from a dead owner: the lock, or one level more of an RLock.
+    #[inline]
+    pub fn try_acquire(&self) -> bool {
+        let me = members::me();
+        if self.lock.try_acquire(me) {
+            self.begin(me);
+            return true;
+        }
+        let mine = self.is_recursive() && self.is_mine();
+        if mine {
+            self.depth.store(self.depth.load(Relaxed) + 1, Relaxed);
+        }
+        mine
+    }
+
+    /// Wait for the lock; for those whom `try_acquire` refused.
     pub fn acquire(&self, wait: &mut Wait) -> Outcome {
-        self.note(self.lock.acquire_slow(members::me(), wait))
+        self.settle(self.lock.acquire_slow(members::me(), wait))
     }
 
     /// Without waiting: take it from a dead owner.
     pub fn take_over(&self) -> Outcome {
-        self.note(
+        self.settle(
             self.lock
                 .take_over(members::me(), members::is_dead)
                 .map_or(Outcome::TimedOut, Outcome::Inherited),
         )
     }
 
-    fn note(&self, out: Outcome) -> Outcome {
+    fn settle(&self, out: Outcome) -> Outcome {
         if let Outcome::Inherited(dead) = out {
             self.inherited_from.store(dead.raw(), Release);
         }
         if matches!(out, Outcome::Done | Outcome::Inherited(_)) {
-            self.thread.store(thread(members::me()), Relaxed);
+            self.begin(members::me());
         }
         out
     }
 
-    /// False if it was free.
+    /// The word is ours: say which thread has it.
+    #[inline]
+    fn begin(&self, me: Member) {
+        self.thread.store(thread(me), Relaxed);
+        if self.is_recursive() {
+            self.depth.store(1, Relaxed);
+        }
+    }
+
+    /// Free the lock, or give one level of an RLock back. False: a Lock was free, an RLock is not this thread's.
     #[inline]
     pub fn release(&self) -> bool {
+        if self.is_recursive() {
+            if !self.is_mine() {
+                return false;
+            }
+            let depth = self.depth.load(Relaxed) - 1;
+            self.depth.store(depth, Relaxed);
+            if depth > 0 {
+                return true;
+            }
+        }
         if self.inherited_from.load(Relaxed) != 0 {
             self.inherited_from.store(0, Relaxed);
         }
         self.thread.store(0, Relaxed);
         self.lock.release() != 0
+    }
+
+    /// All levels at once, for a wait; returns how many, for `restore` after the next `acquire`.
+    pub fn release_all(&self) -> u32 {
+        let depth = if self.is_recursive() {
+            self.depth.swap(1, Relaxed)
+        } else {
+            0
+        };
+        self.release();
+        depth
+    }
+
+    pub fn restore(&self, depth: u32) {
+        self.depth.store(depth, Relaxed);
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.lock.owner().is_some()
     }
 
     pub fn held_by_this_process(&self) -> bool {
@@ -103,51 +166,9 @@ impl LockCell {
         self.held_by_this_process() && self.thread.load(Relaxed) == thread(members::me())
     }
 
-    // -- recursive
-
-    /// One level deeper, or the first; false if somebody else holds it.
-    #[inline]
-    pub fn try_acquire_again(&self) -> bool {
-        if self.try_acquire() {
-            self.depth.store(1, Relaxed);
-            return true;
-        }
-        let mine = self.is_mine();
-        if mine {
-            self.depth.store(self.depth.load(Relaxed) + 1, Relaxed);
-        }
-        mine
-    }
-
-    pub fn acquire_recursive(&self, wait: &mut Wait) -> Outcome {
-        self.first_level(self.acquire(wait))
-    }
-
-    pub fn take_over_recursive(&self) -> Outcome {
-        self.first_level(self.take_over())
-    }
-
-    fn first_level(&self, out: Outcome) -> Outcome {
-        if matches!(out, Outcome::Done | Outcome::Inherited(_)) {
-            self.depth.store(1, Relaxed);
-        }
-        out
-    }
-
-    /// False if this thread does not hold it.
-    #[inline]
-    pub fn release_one(&self) -> bool {
-        if !self.is_mine() {
-            return false;
-        }
-        let depth = self.depth.load(Relaxed);
-        if depth > 1 {
-            self.depth.store(depth - 1, Relaxed);
-        } else {
-            self.depth.store(0, Relaxed);
-            self.release();
-        }
-        true
+    /// How many levels the calling thread holds of an RLock.
+    pub fn depth(&self) -> u32 {
+        if self.is_mine() { self.depth.load(Relaxed) } else { 0 }
     }
 
     pub fn dead_owner(&self) -> Option<Member> {

@@ -108,6 +108,13 @@ pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
     true
 }
 
+/// A further handle object of a cell that this process holds.
+pub fn hold_again(offset: u64) {
+    if let Some(l) = cells().held.get_mut(&offset) {
+        l.handles += 1; // else: inherited by fork, the parent's business
+    }
+}
+
 /// The cell's handle went into a pickle whose fate we do not know.
 pub fn escape(offset: u64) {
     ident(offset).fetch_or(ESCAPED, AcqRel);

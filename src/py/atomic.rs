@@ -1,6 +1,6 @@
 //! Atomic operations on one number in shared memory, for every type code that holds a number.
 
-use super::locks::RLock;
+use super::locks::Lock;
 use super::memory::Memory;
 use crate::cells::lock::LockCell;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -108,7 +108,7 @@ impl Form {
 pub struct Atomic {
     address: AtomicUsize,
     form: AtomicU8,
-    /// The RLock that `value` takes; unset if the lock is another kind of object.
+    /// The lock that `value` takes; unset if it is another kind of object.
     lock: OnceLock<&'static LockCell>,
 }
 
@@ -159,7 +159,7 @@ impl Atomic {
             return Err(PyValueError::new_err(format!("the memory is too small for {form:?}")));
         }
         self.address.store(memory.get().address() as usize, Relaxed);
-        if let Ok(lock) = lock.cast::<RLock>() {
+        if let Ok(lock) = lock.cast::<Lock>() {
             let _ = self.lock.set(lock.get().cell());
         }
         self.form.store(f as u8, Release);
@@ -236,12 +236,12 @@ impl Atomic {
     }
 }
 
-/// The RLock, held for a moment.
+/// The lock, held for a moment.
 struct Held(&'static LockCell);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.release_one();
+        self.0.release();
     }
 }
 
@@ -249,7 +249,7 @@ impl Atomic {
     /// The lock, if it can be had at once; else the Python class does what is asked for.
     #[inline]
     fn hold(&self) -> Option<Held> {
-        self.lock.get().filter(|l| l.try_acquire_again()).map(|l| Held(l))
+        self.lock.get().filter(|l| l.try_acquire()).map(|l| Held(l))
     }
 
     #[inline]

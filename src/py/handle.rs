@@ -48,6 +48,12 @@ impl Share {
         Ok(Share(h))
     }
 
+    /// One more share in the same cell, for another object of this process.
+    pub fn again(&self) -> Self {
+        cells::hold_again(self.0.offset);
+        Share(self.0)
+    }
+
     #[inline]
     pub fn offset(&self) -> u64 {
         self.0.offset

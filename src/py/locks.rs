@@ -1,4 +1,4 @@
-//! Lock, RLock, Semaphore.
+//! Lock (also the base of RLock) and Semaphore.
 
 use super::handle::{Name, Share, arena_full, error, patience, share, waiting};
 use crate::cells::Kind;
@@ -6,8 +6,9 @@ use crate::cells::lock::LockCell;
 use crate::cells::semaphore::{self, Semaphore as Cell};
 use crate::members;
 use crate::sync::Outcome;
-use pyo3::exceptions::{PyAssertionError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 /// An argument of `__exit__`.
@@ -28,96 +29,97 @@ fn raises(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
 
 /// The lock was taken from a dead owner: warn, or give it back and raise.
 #[cold]
-fn inherited(py: Python<'_>, what: &str, cell: &LockCell, release: impl FnOnce()) -> PyResult<bool> {
+fn inherited(py: Python<'_>, cell: &LockCell) -> PyResult<bool> {
     let (pid, name) = cell.dead_owner().map(members::describe).unwrap_or_default();
     let who = if pid == 0 {
         "a process".into()
     } else {
         format!("process {pid} ({name})")
     };
-    if cell.raises.load(std::sync::atomic::Ordering::Relaxed) != 0 {
-        release();
+    if cell.raises() {
+        cell.release();
         return Err(error(
             py,
             "OwnerDied",
-            format!(
-                "{who} died holding this {what}: what the {what} guards may be half changed; the {what} is free again"
-            ),
+            format!("{who} died holding this lock: what the lock guards may be half changed; the lock is free again"),
         ));
     }
-    let text = format!("{who} died holding this {what}: it was taken over, but what it guards may be half changed");
+    let text = format!("{who} died holding this lock: it was taken over, but what it guards may be half changed");
     let warning = error(py, "OwnerDiedWarning", text);
     let class = warning.get_type(py);
     let message = std::ffi::CString::new(warning.value(py).to_string()).unwrap_or_default();
     if let Err(e) = PyErr::warn(py, &class, &message, 2) {
-        release();
+        cell.release();
         return Err(e);
     }
     Ok(true)
 }
 
-/// A lock that any process or thread of the family may release; it survives the death of its holder.
+/// A lock that survives the death of its holder. A Lock may be released by any process or thread of the family, an RLock
+/// (a subclass with `_RECURSIVE`) by its owner, one thread of one process, who may also take it again.
 #[pyclass(subclass, frozen, module = "lightwork._native")]
 pub struct Lock {
     share: Share,
     cell: &'static LockCell,
+    with: PyOnceLock<[Py<PyAny>; 2]>,
 }
 
 #[pymethods]
 impl Lock {
     #[new]
+    #[classmethod]
     #[pyo3(signature = (*_args, **kwargs))]
-    fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(cls: &Bound<'_, PyType>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let recursive = cls.getattr("_RECURSIVE")?.is_truthy()?;
         let raises = raises(kwargs)?;
-        let share = share(py, kwargs, "Lock", Kind::Lock, 64, || {
-            LockCell::create(Kind::Lock, raises)
+        let bytes = size_of::<LockCell>() as u64;
+        let share = share(cls.py(), kwargs, "lock", LockCell::kind(recursive), bytes, || {
+            LockCell::create(recursive, raises)
         })?;
         Ok(Lock {
             cell: LockCell::of(share.offset()),
             share,
+            with: PyOnceLock::new(),
         })
     }
 
-    /// Take the lock; False if it could not be had in time (seconds; None waits for ever).
+    /// Take the lock, or one level more of an RLock; False if it could not be had in time (seconds; None waits for ever).
     #[pyo3(signature = (block = true, timeout = None))]
     fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
-        if self.cell.try_acquire() {
-            return Ok(true);
-        }
-        if !block || timeout.is_some_and(|t| t <= 0.0) {
-            return self.settle(py, self.cell.take_over());
-        }
-        self.acquire_slow(py, timeout)
+        acquire(py, self.cell, patience(block, timeout))
     }
 
-    /// Free the lock, whoever holds it. Raises ValueError if it is free.
+    /// Free a Lock, whoever holds it, or give one level of an RLock back.
+    ///
+    /// Raises ValueError if a Lock is free, AssertionError if the calling thread does not hold an RLock.
     fn release(&self) -> PyResult<()> {
-        if self.cell.release() {
-            return Ok(());
-        }
-        Err(PyValueError::new_err("semaphore or lock released too many times"))
+        release(self.cell)
     }
 
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.cell.try_acquire() {
-            Ok(true)
-        } else {
-            self.acquire_slow(py, None)
-        }
+    #[classattr]
+    #[pyo3(name = "__enter__")]
+    fn enter() -> WithMethod {
+        WithMethod::Enter
     }
 
-    #[pyo3(signature = (_type, _value, _traceback, /))]
-    fn __exit__(&self, _type: Ignored<'_, '_>, _value: Ignored<'_, '_>, _traceback: Ignored<'_, '_>) -> PyResult<()> {
-        self.release()
+    #[classattr]
+    #[pyo3(name = "__exit__")]
+    fn exit() -> WithMethod {
+        WithMethod::Exit
     }
 
     /// Is it held, by anybody?
     fn locked(&self) -> bool {
-        self.cell.lock.owner().is_some()
+        self.cell.is_held()
     }
 
     fn _is_mine(&self) -> bool {
         self.cell.is_mine()
+    }
+
+    /// How many levels the calling thread holds of an RLock.
+    fn _depth(&self) -> u32 {
+        self.cell.depth()
     }
 
     fn _held_by_this_process(&self) -> bool {
@@ -133,141 +135,119 @@ impl Lock {
     fn _handle(&self, escapes: bool) -> Name {
         self.share.name(escapes)
     }
+
+    /// May its owner take it again? A subclass says so.
+    #[classattr]
+    const _RECURSIVE: bool = false;
 }
 
 impl Lock {
     pub fn cell(&self) -> &'static LockCell {
         self.cell
     }
+}
 
-    #[cold]
-    fn acquire_slow(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let cell = self.cell;
-        let out = waiting(py, patience(true, timeout), |w| cell.acquire(w))?;
-        self.settle(py, out)
+#[inline]
+fn acquire(py: Python<'_>, cell: &'static LockCell, timeout: Option<f64>) -> PyResult<bool> {
+    if cell.try_acquire() {
+        return Ok(true);
     }
+    acquire_slow(py, cell, timeout)
+}
 
-    fn settle(&self, py: Python<'_>, out: Outcome) -> PyResult<bool> {
-        match out {
-            Outcome::Done => Ok(true),
-            Outcome::Inherited(_) => inherited(py, "lock", self.cell, || {
-                self.cell.release();
-            }),
-            _ => Ok(false),
-        }
+#[cold]
+fn acquire_slow(py: Python<'_>, cell: &'static LockCell, timeout: Option<f64>) -> PyResult<bool> {
+    let out = if timeout.is_some_and(|t| t <= 0.0) {
+        cell.take_over()
+    } else {
+        waiting(py, timeout, |w| cell.acquire(w))?
+    };
+    match out {
+        Outcome::Done => Ok(true),
+        Outcome::Inherited(_) => inherited(py, cell),
+        _ => Ok(false),
     }
 }
 
-/// A lock that its owner (one thread of one process) may take again.
-#[pyclass(subclass, frozen, module = "lightwork._native")]
-pub struct RLock {
-    share: Share,
-    cell: &'static LockCell,
+#[inline]
+fn release(cell: &LockCell) -> PyResult<()> {
+    if cell.release() {
+        return Ok(());
+    }
+    Err(if cell.is_recursive() {
+        PyAssertionError::new_err("attempt to release recursive lock not owned by thread")
+    } else {
+        PyValueError::new_err("semaphore or lock released too many times")
+    })
+}
+
+/// `__enter__` and `__exit__` of a lock: descriptors that give the same two bound methods each time, since the
+/// interpreter makes and frees an ordinary method's for every `with`, at several times the cost of the lock itself.
+#[pyclass(frozen, module = "lightwork._native")]
+#[derive(Clone, Copy)]
+pub enum WithMethod {
+    Enter,
+    Exit,
 }
 
 #[pymethods]
-impl RLock {
-    #[new]
-    #[pyo3(signature = (*_args, **kwargs))]
-    fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let raises = raises(kwargs)?;
-        let share = share(py, kwargs, "RLock", Kind::RLock, 64, || {
-            LockCell::create(Kind::RLock, raises)
+impl WithMethod {
+    fn __get__<'py>(
+        slf: &Bound<'py, Self>,
+        lock: &Bound<'py, PyAny>,
+        _type: Ignored<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if lock.is_none() {
+            return Ok(slf.clone().into_any());
+        }
+        let lock = lock.cast::<Lock>()?.get();
+        let with = lock.with.get_or_try_init(py, || {
+            let holder = Bound::new(
+                py,
+                Holder {
+                    cell: lock.cell,
+                    _share: lock.share.again(),
+                },
+            )?;
+            Ok::<_, PyErr>([
+                holder.getattr("__enter__")?.unbind(),
+                holder.getattr("__exit__")?.unbind(),
+            ])
         })?;
-        Ok(RLock {
-            cell: LockCell::of(share.offset()),
-            share,
-        })
+        Ok(with[*slf.get() as usize].bind(py).clone())
     }
 
-    /// Take the lock, or one level more of it; False if it could not be had in time (seconds; None waits for ever).
-    #[pyo3(signature = (block = true, timeout = None))]
-    fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
-        if self.cell.try_acquire_again() {
-            return Ok(true);
+    /// `Lock.__enter__(lock)`
+    #[pyo3(signature = (lock, *args))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        lock: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if lock.is_none() {
+            return Err(PyTypeError::new_err("the first argument is the lock"));
         }
-        if !block || timeout.is_some_and(|t| t <= 0.0) {
-            return self.settle(py, self.cell.take_over_recursive());
-        }
-        self.acquire_slow(py, timeout)
+        Self::__get__(slf, lock, lock)?.call1(args)
     }
+}
 
-    /// Give one level back. Raises AssertionError if the calling thread does not hold the lock.
-    fn release(&self) -> PyResult<()> {
-        if self.cell.release_one() {
-            return Ok(());
-        }
-        Err(PyAssertionError::new_err(
-            "attempt to release recursive lock not owned by thread",
-        ))
-    }
+/// What those bound methods are bound to: not the lock, which keeps them.
+#[pyclass(frozen, module = "lightwork._native")]
+struct Holder {
+    cell: &'static LockCell,
+    _share: Share,
+}
 
+#[pymethods]
+impl Holder {
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.cell.try_acquire_again() {
-            Ok(true)
-        } else {
-            self.acquire_slow(py, None)
-        }
+        acquire(py, self.cell, None)
     }
 
     #[pyo3(signature = (_type, _value, _traceback, /))]
     fn __exit__(&self, _type: Ignored<'_, '_>, _value: Ignored<'_, '_>, _traceback: Ignored<'_, '_>) -> PyResult<()> {
-        self.release()
-    }
-
-    /// Is it held, by anybody?
-    fn locked(&self) -> bool {
-        self.cell.lock.owner().is_some()
-    }
-
-    fn _is_mine(&self) -> bool {
-        self.cell.is_mine()
-    }
-
-    /// How many levels the calling thread holds.
-    fn _depth(&self) -> u32 {
-        if self.cell.is_mine() {
-            self.cell.depth.load(std::sync::atomic::Ordering::Relaxed)
-        } else {
-            0
-        }
-    }
-
-    fn _held_by_this_process(&self) -> bool {
-        self.cell.held_by_this_process()
-    }
-
-    /// Did the present holder take the lock from a process that died holding it?
-    #[getter]
-    fn owner_died(&self) -> bool {
-        self.cell.dead_owner().is_some()
-    }
-
-    fn _handle(&self, escapes: bool) -> Name {
-        self.share.name(escapes)
-    }
-}
-
-impl RLock {
-    pub fn cell(&self) -> &'static LockCell {
-        self.cell
-    }
-
-    #[cold]
-    fn acquire_slow(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let cell = self.cell;
-        let out = waiting(py, patience(true, timeout), |w| cell.acquire_recursive(w))?;
-        self.settle(py, out)
-    }
-
-    fn settle(&self, py: Python<'_>, out: Outcome) -> PyResult<bool> {
-        match out {
-            Outcome::Done => Ok(true),
-            Outcome::Inherited(_) => inherited(py, "lock", self.cell, || {
-                self.cell.release_one();
-            }),
-            _ => Ok(false),
-        }
+        release(self.cell)
     }
 }
 

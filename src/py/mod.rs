@@ -109,7 +109,7 @@ mod _native {
     #[pymodule_export]
     use super::codec::set_pickler;
     #[pymodule_export]
-    use super::locks::{Lock, RLock, Semaphore};
+    use super::locks::{Lock, Semaphore};
     #[pymodule_export]
     use super::memory::Memory;
     #[pymodule_export]

@@ -1,7 +1,7 @@
 //! Event, the waiting room of Condition, Barrier.
 
 use super::handle::{Name, Share, arena_full, patience, share, waiting};
-use super::locks::{Lock, RLock};
+use super::locks::Lock;
 use crate::cells::Kind;
 use crate::cells::barrier::{Arrival, BarrierCell};
 use crate::cells::event::EventCell;
@@ -11,7 +11,6 @@ use crate::sync::Outcome;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use std::sync::atomic::Ordering::Relaxed;
 
 /// A flag to wait for.
 #[pyclass(subclass, frozen, module = "lightwork._native")]
@@ -112,37 +111,17 @@ impl WaitList {
 
     /// The whole of `Condition.wait` over a Lock or RLock that the calling thread holds: no signal handler runs between
     /// its steps, so that an exception of one leaves no waiter behind and the lock held.
-    fn wait_with(&self, py: Python<'_>, lock: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<bool> {
+    fn wait_with(&self, py: Python<'_>, lock: &Bound<'_, Lock>, timeout: Option<f64>) -> PyResult<bool> {
         let place = self.cell.enter().map_err(|f| arena_full(py, f))?;
-        let (cell, recursive) = match lock.cast::<RLock>() {
-            Ok(l) => (l.get().cell(), true),
-            Err(_) => (lock.cast::<Lock>()?.get().cell(), false),
-        };
-        let depth = if recursive { cell.depth.swap(1, Relaxed) } else { 0 };
-        if recursive {
-            cell.release_one();
-        } else {
-            cell.release();
-        }
+        let cell = lock.get().cell();
+        let depth = cell.release_all();
         let waiters = self.cell;
         let told = waiting(py, patience(true, timeout), |w| waiters.wait(place, w));
         let mut raised = None;
-        loop {
-            let got = waiting(py, None, |w| {
-                if recursive {
-                    cell.acquire_recursive(w)
-                } else {
-                    cell.acquire(w)
-                }
-            });
-            match got {
-                Ok(_) => break,
-                Err(e) => raised = Some(e),
-            }
+        while let Err(e) = waiting(py, None, |w| cell.acquire(w)) {
+            raised = Some(e);
         }
-        if recursive {
-            cell.depth.store(depth, Relaxed);
-        }
+        cell.restore(depth);
         match raised {
             Some(e) => Err(e),
             None => Ok(told? == Outcome::Done),

@@ -108,12 +108,12 @@ def test_only_one_thread_is_inside() -> None:
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
 def test_the_with_methods_of_a_class_and_of_a_subclass(kind: str) -> None:
     base = type(getattr(fork, kind)())
-    assert base.__enter__(lock := base(ctx=None)) is True
+    lock: Any = base(ctx=None)
+    assert base.__enter__(lock) is True
     assert in_thread(lambda: lock.acquire(False)) is False
     assert base.__exit__(lock, None, None, None) is None
-    enter = lock.__enter__
-    del lock
-    assert enter() is True  # keeps what it is bound to
+    enter = base(ctx=None).__enter__
+    assert enter() is True  # it keeps what it is bound to
 
     class Counted(base):  # type: ignore[misc, valid-type]
         entries = 0

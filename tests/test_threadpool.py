@@ -17,6 +17,7 @@ import lightwork as mp
 from lightwork.errors import PoolBroken, TaskCancelled
 from lightwork.pool import ThreadPool
 
+
 @pytest.fixture
 def pool() -> Iterator[ThreadPool]:
     with ThreadPool(2) as pool:

@@ -3,6 +3,7 @@
 pub mod barrier;
 pub mod event;
 pub mod lock;
+pub mod rows;
 pub mod semaphore;
 pub mod table;
 pub mod waitlist;
@@ -23,6 +24,7 @@ pub enum Kind {
     Barrier,
     Queue,
     Memory,
+    Rows,
 }
 
 /// The name of a cell: where, and which one of those that were there.

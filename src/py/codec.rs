@@ -1,4 +1,5 @@
-//! Messages as bytes. Small exact ints, floats, str, bytes, None, bools and flat tuples of them skip pickle.
+//! Messages as bytes: a head that the caller wrote (a pool's numbers; none in a queue), then an object. Small exact ints,
+//! floats, str, bytes, None, bools, flat lists of them and short flat tuples skip pickle.
 //!
 //! | kind | bytes |
 //! |---|---|
@@ -6,7 +7,8 @@
 //! | INT | 8, little-endian, signed |
 //! | FLOAT | 8, IEEE 754 |
 //! | BYTES, STR | as they are (UTF-8) |
-//! | TUPLE | for each item: its kind (1), for BYTES and STR the length (4), its bytes |
+//! | INTS, FLOATS | a list of only these: 8 for each |
+//! | TUPLE, LIST | for each item: its kind (1), for BYTES and STR the length (4), its bytes |
 //! | PICKLE | what the pickler wrote |
 
 use super::handle::arena_full;
@@ -17,7 +19,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::queue::Payload;
 
@@ -30,6 +32,9 @@ const BYTES: u8 = 5;
 const STR: u8 = 6;
 const TUPLE: u8 = 7;
 const PICKLE: u8 = 8;
+const LIST: u8 = 9;
+const INTS: u8 = 10;
+const FLOATS: u8 = 11;
 
 /// Longer tuples are pickled: by then its cost is small beside theirs.
 const LONGEST_TUPLE: usize = 32;
@@ -52,38 +57,37 @@ fn pickler(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
 pub struct Letter(Payload);
 
 impl Letter {
-    fn new(py: Python<'_>, kind: u8, bytes: &[u8]) -> PyResult<Self> {
-        let Ok(len) = u32::try_from(bytes.len()) else {
+    fn new(py: Python<'_>, head: &[u8], kind: u8, bytes: &[u8]) -> PyResult<Self> {
+        let (split, all) = (head.len(), head.len() + bytes.len());
+        let (Ok(len), Some(kind)) = (u32::try_from(all), Self::kind(kind, split)) else {
             return Err(pyo3::exceptions::PyValueError::new_err(format!(
-                "a message of {} bytes is over the limit of 4 GiB: send it in parts",
-                bytes.len()
+                "a message of {all} bytes is over the limit of 4 GiB: send it in parts"
             )));
         };
         let mut p = Payload {
-            kind: kind as u32,
+            kind,
             len,
             data: [0; INLINE],
         };
-        if bytes.len() <= INLINE {
-            p.data[..bytes.len()].copy_from_slice(bytes);
+        if all <= INLINE {
+            p.data[..split].copy_from_slice(head);
+            p.data[split..all].copy_from_slice(bytes);
         } else {
-            let block = arena::alloc(bytes.len() as u64, blocks::LETTER).map_err(|f| arena_full(py, f))?;
+            let block = arena::alloc(all as u64, blocks::LETTER).map_err(|f| arena_full(py, f))?;
             // SAFETY: the block is ours and holds at least this many bytes.
-            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), arena::at::<u8>(block), bytes.len()) };
+            let room = unsafe { std::slice::from_raw_parts_mut(arena::at::<u8>(block), all) };
+            room[..split].copy_from_slice(head);
+            room[split..].copy_from_slice(bytes);
             p.data[..8].copy_from_slice(&block.to_le_bytes());
         }
         Ok(Letter(p))
     }
 
+    /// The word of a payload that says both what the object is and how long the head before it; None for a head of 16 MiB
+    /// and more.
     #[inline]
-    fn small(kind: u8, bytes: [u8; 8]) -> Self {
-        let mut data = [0; INLINE];
-        data[..8].copy_from_slice(&bytes);
-        Letter(Payload {
-            kind: kind as u32,
-            len: 8,
-            data,
-        })
+    fn kind(kind: u8, head: usize) -> Option<u32> {
+        (head < 1 << 24).then_some((head as u32) << 8 | kind as u32)
     }
 
     #[inline]
@@ -117,46 +121,77 @@ fn int(obj: &Bound<'_, PyAny>) -> Option<i64> {
 
 /// Raises what the pickler raises for an object that cannot be sent.
 #[inline]
-pub fn encode(obj: &Bound<'_, PyAny>) -> PyResult<Letter> {
+pub fn encode(head: &[u8], obj: &Bound<'_, PyAny>) -> PyResult<Letter> {
     let py = obj.py();
+    let letter = |kind, bytes: &[u8]| Letter::new(py, head, kind, bytes);
     if obj.is_exact_instance_of::<PyInt>()
         && let Some(v) = int(obj)
     {
-        return Ok(Letter::small(INT, v.to_le_bytes()));
+        return letter(INT, &v.to_le_bytes());
     }
     if let Ok(b) = obj.cast_exact::<PyBytes>() {
-        return Letter::new(py, BYTES, b.as_bytes());
+        return letter(BYTES, b.as_bytes());
     }
     if let Ok(t) = obj.cast_exact::<PyTuple>()
-        && let Some(mut flat) = Flat::of(t)
+        && let Some(mut flat) = Flat::of_tuple(t)
     {
-        return Letter::new(py, TUPLE, flat.bytes());
+        return letter(TUPLE, flat.bytes());
+    }
+    if let Ok(l) = obj.cast_exact::<PyList>() {
+        if let Some((kind, numbers)) = numbers(l) {
+            return letter(kind, &numbers);
+        }
+        if let Some(mut flat) = Flat::of_list(l) {
+            return letter(LIST, flat.bytes());
+        }
     }
     if let Ok(s) = obj.cast_exact::<PyString>()
         && let Ok(s) = s.to_str()
     {
-        return Letter::new(py, STR, s.as_bytes());
+        return letter(STR, s.as_bytes());
     }
     if obj.is_none() {
-        return Letter::new(py, NONE, &[]);
+        return letter(NONE, &[]);
     }
     if let Ok(f) = obj.cast_exact::<PyFloat>() {
-        return Ok(Letter::small(FLOAT, f.value().to_le_bytes()));
+        return letter(FLOAT, &f.value().to_le_bytes());
     }
     if let Ok(b) = obj.cast_exact::<PyBool>() {
-        return Letter::new(py, if b.is_true() { TRUE } else { FALSE }, &[]);
+        return letter(if b.is_true() { TRUE } else { FALSE }, &[]);
     }
     let pickle = pickler(py)?.0.bind(py).call1((obj,))?;
     if let Ok(b) = pickle.cast_exact::<PyBytes>() {
-        return Letter::new(py, PICKLE, b.as_bytes());
+        return letter(PICKLE, b.as_bytes());
     }
     let buffer = PyBuffer::<u8>::get(&pickle)?;
     // SAFETY: the buffer is held, contiguous (a pickler's output) and nobody else knows of it.
     let bytes = unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
-    Letter::new(py, PICKLE, bytes)
+    letter(PICKLE, bytes)
 }
 
-/// The bytes of a flat tuple: on the stack while they are few.
+/// The bytes of a list of ints, or of floats. Nothing is run that could change the list meanwhile.
+fn numbers(l: &Bound<'_, PyList>) -> Option<(u8, Vec<u8>)> {
+    let first = l.get_item(0).ok()?;
+    let floats = first.is_exact_instance_of::<PyFloat>();
+    if !floats && !first.is_exact_instance_of::<PyInt>() {
+        return None;
+    }
+    let mut out = vec![0; l.len() * 8];
+    for (i, place) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        // SAFETY: `i` is below the list's length; the borrowed item stays in the list while it is looked at.
+        let item = unsafe { Borrowed::from_ptr(l.py(), ffi::PyList_GetItem(l.as_ptr(), i as ffi::Py_ssize_t)) };
+        *place = if floats {
+            item.cast_exact::<PyFloat>().ok()?.value().to_le_bytes()
+        } else if item.is_exact_instance_of::<PyInt>() {
+            int(&item)?.to_le_bytes()
+        } else {
+            return None;
+        };
+    }
+    Some((if floats { FLOATS } else { INTS }, out))
+}
+
+/// The bytes of a flat tuple or list: on the stack while they are few.
 struct Flat {
     few: [u8; INLINE],
     len: usize,
@@ -164,19 +199,35 @@ struct Flat {
 }
 
 impl Flat {
-    fn of(t: &Bound<'_, PyTuple>) -> Option<Self> {
+    fn of_tuple(t: &Bound<'_, PyTuple>) -> Option<Self> {
         if t.len() > LONGEST_TUPLE {
             return None;
         }
-        let mut f = Flat {
-            few: [0; INLINE],
-            len: 0,
-            many: Vec::new(),
-        };
+        let mut f = Self::new();
         for i in 0..t.len() {
             f.item(&*t.get_borrowed_item(i).ok()?)?;
         }
         Some(f)
+    }
+
+    /// Nothing is run that could change the list meanwhile.
+    fn of_list(l: &Bound<'_, PyList>) -> Option<Self> {
+        let mut f = Self::new();
+        for i in 0..l.len() {
+            f.item(&l.get_item(i).ok()?)?;
+            if i == 0 && l.len() > 8 {
+                f.many.reserve(l.len() * (f.len + 1));
+            }
+        }
+        Some(f)
+    }
+
+    fn new() -> Self {
+        Flat {
+            few: [0; INLINE],
+            len: 0,
+            many: Vec::new(),
+        }
     }
 
     #[inline]
@@ -236,13 +287,30 @@ impl Flat {
 pub fn decode<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
     let kind = claim.payload.kind as u8;
     match kind {
-        TUPLE => Reader(claim.bytes()).tuple(py),
         PICKLE => unpickle(py, claim),
         _ => plain(py, kind, claim.bytes()),
     }
 }
 
-fn corrupt() -> PyErr {
+/// The head of a claimed message, and the bytes after it.
+pub fn split(claim: &Claim) -> PyResult<(&[u8], &[u8])> {
+    claim
+        .bytes()
+        .split_at_checked(claim.payload.kind as usize >> 8)
+        .ok_or_else(corrupt)
+}
+
+/// The object after the head. A pickle comes as its bytes (true), for the caller to unpickle where an error of that, or an
+/// interrupt, does no harm.
+pub fn sealed<'py>(py: Python<'py>, claim: &Claim) -> PyResult<(bool, Bound<'py, PyAny>)> {
+    let (_, bytes) = split(claim)?;
+    match claim.payload.kind as u8 {
+        PICKLE => Ok((true, PyBytes::new(py, bytes).into_any())),
+        kind => Ok((false, plain(py, kind, bytes)?)),
+    }
+}
+
+pub fn corrupt() -> PyErr {
     PyRuntimeError::new_err("a message in a lightwork queue is damaged: some process wrote over shared memory")
 }
 
@@ -257,6 +325,10 @@ fn plain<'py>(py: Python<'py>, kind: u8, bytes: &[u8]) -> PyResult<Bound<'py, Py
         FLOAT => PyFloat::new(py, f64::from_le_bytes(eight()?)).into_any(),
         BYTES => PyBytes::new(py, bytes).into_any(),
         STR => PyString::new(py, std::str::from_utf8(bytes).map_err(|_| corrupt())?).into_any(),
+        TUPLE => PyTuple::new(py, Reader(bytes).items(py)?)?.into_any(),
+        LIST => PyList::new(py, Reader(bytes).items(py)?)?.into_any(),
+        INTS => PyList::new(py, bytes.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)))?.into_any(),
+        FLOATS => PyList::new(py, bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)))?.into_any(),
         _ => return Err(corrupt()),
     })
 }
@@ -270,8 +342,8 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    fn tuple<'py>(mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let mut items = Vec::with_capacity(8);
+    fn items<'py>(mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let mut items = Vec::with_capacity(8.max(self.0.len() / 9));
         while !self.0.is_empty() {
             let kind = self.take(1)?[0];
             let len = match kind {
@@ -281,7 +353,7 @@ impl<'a> Reader<'a> {
             };
             items.push(plain(py, kind, self.take(len)?)?);
         }
-        Ok(PyTuple::new(py, items)?.into_any())
+        Ok(items)
     }
 }
 

@@ -6,6 +6,7 @@ mod handle;
 mod locks;
 mod memory;
 mod queue;
+mod tasks;
 mod waits;
 
 use crate::{arena, members};
@@ -114,6 +115,8 @@ mod _native {
     use super::memory::Memory;
     #[pymodule_export]
     use super::queue::{Queue, SimpleQueue};
+    #[pymodule_export]
+    use super::tasks::{Rows, TaskQueue, Turn};
     #[pymodule_export]
     use super::waits::{Barrier, Event, WaitList};
     #[pymodule_export]

@@ -101,7 +101,7 @@ impl Queue {
         if this.closed.load(Relaxed) {
             return Err(closed(slf));
         }
-        match encode(obj) {
+        match encode(&[], obj) {
             Ok(letter) => put(slf.py(), this.ring, letter, block, timeout),
             Err(e) => refused(slf, e, obj),
         }
@@ -218,7 +218,7 @@ impl SimpleQueue {
     /// cannot be pickled, OSError if this process closed the queue.
     fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         slf.get().open()?;
-        put(slf.py(), slf.get().ring, encode(obj)?, true, None)
+        put(slf.py(), slf.get().ring, encode(&[], obj)?, true, None)
     }
 
     /// Take the oldest object, waiting for one. Raises OSError if this process closed the queue.

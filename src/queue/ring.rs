@@ -167,6 +167,24 @@ impl Ring {
         }
     }
 
+    /// Put a message that was taken out to the end of this queue without limits, as it is. (A death in between leaves it in
+    /// both places: for the owner of a queue whose readers die with it.)
+    pub fn put_back(&self, claim: Claim) -> Result<(), arena::Full> {
+        let g = self.put.lock.guard(members::me(), members::is_dead);
+        if g.inherited {
+            self.recover_put();
+        }
+        match self.put_locked(&claim.payload) {
+            Err(Full::Arena(full)) => return Err(full),
+            Ok(()) | Err(Full::Queue) => {}
+        }
+        drop(g);
+        claim.slot.word.store(0, Release); // the block is the new slot's now
+        std::mem::forget(claim);
+        self.not_empty.notify(1);
+        Ok(())
+    }
+
     #[inline]
     fn put_locked(&self, p: &Payload) -> Result<(), Full> {
         let t = self.put.index.load(Relaxed);
@@ -257,9 +275,15 @@ impl Ring {
             };
             if claim.is_some() {
                 self.room();
+                if !self.is_empty() {
+                    self.not_empty.notify(1); // while we spun, writers woke nobody
+                }
                 return (Outcome::Done, claim);
             }
-            match self.not_empty.sleep_unless(wait, &mut slices, || !self.is_empty()) {
+            match self
+                .not_empty
+                .sleep_unless_alone(members::me(), wait, &mut slices, || !self.is_empty())
+            {
                 Slice::Again => {}
                 Slice::Supervise => {
                     members::sweep_if_older(IDLE_SWEEP); // a reader may have died with a message in its hands

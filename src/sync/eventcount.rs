@@ -8,16 +8,24 @@
 //! A sleeper whose 1 came before 6 or 9 does not fall asleep in 4. One whose 1 came after 9 does its 2 after 8, so the
 //! flag stays 1. Killed between 5 and 7: one wake-up is missing; a sleeper's slice ends and it looks again. Killed as a
 //! sleeper: `asleep` stays 1 until a waker finds nobody and clears it (8): one wasted system call, not one a message.
+//!
+//! While `spinner` names somebody, wakers leave the sleepers alone: in 5 they also return if it is not 0. The spinner
+//! clears it with a full barrier and looks at the condition again (in 3, or because it found it true), so it sees what
+//! was committed before a waker saw its name; and it notifies another if there is more than it takes itself. Killed as a
+//! spinner: sleepers find the name of a dead member after a slice and clear it. Stopped or preempted as a spinner: what
+//! was committed meanwhile waits for it, or for the end of a sleeper's slice.
 
-use super::Wait;
 use super::wait::{Slice, Slices};
+use super::{Member, Wait};
 use crate::sys::futex;
-use std::sync::atomic::{AtomicU32, Ordering::*, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 
 #[repr(C)]
 pub struct EventCount {
     seq: AtomicU32,
     asleep: AtomicU32,
+    /// The one who spins, of those who wait by `sleep_unless_alone`.
+    spinner: AtomicU64,
 }
 
 impl EventCount {
@@ -26,6 +34,36 @@ impl EventCount {
         if slices.is_first() && wait.spin(&ready) {
             return Slice::Again;
         }
+        self.sleep(wait, slices, ready)
+    }
+
+    /// The same for conditions that one waiter can use up (a message): only one spins, and wakes another when it leaves
+    /// something.
+    pub fn sleep_unless_alone(
+        &self,
+        me: Member,
+        wait: &mut Wait,
+        slices: &mut Slices,
+        ready: impl Fn() -> bool,
+    ) -> Slice {
+        if slices.is_first() && self.spinner.compare_exchange(0, me.raw(), SeqCst, Relaxed).is_ok() {
+            let found = wait.spin(&ready);
+            self.spinner.store(0, SeqCst);
+            if found {
+                return Slice::Again;
+            }
+        }
+        let slice = self.sleep(wait, slices, ready);
+        if slice == Slice::Supervise {
+            let spinner = self.spinner.load(Relaxed);
+            if Member::of(spinner).is_some_and(wait.is_dead) {
+                let _ = self.spinner.compare_exchange(spinner, 0, SeqCst, Relaxed);
+            }
+        }
+        slice
+    }
+
+    fn sleep(&self, wait: &mut Wait, slices: &mut Slices, ready: impl Fn() -> bool) -> Slice {
         let seq = self.seq.load(SeqCst);
         self.asleep.store(1, SeqCst);
         fence(SeqCst);
@@ -39,7 +77,7 @@ impl EventCount {
     /// Step 5. The caller's last store before this was a full barrier (the release of an owner lock).
     #[inline]
     pub fn notify(&self, n: i32) {
-        if self.asleep.load(SeqCst) != 0 {
+        if self.asleep.load(SeqCst) != 0 && self.spinner.load(SeqCst) == 0 {
             self.notify_slow(n);
         }
     }

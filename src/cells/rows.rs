@@ -1,0 +1,117 @@
+//! What each worker of a pool is doing, for its parent to read: one row a worker.
+//!
+//! | word | written by | meaning |
+//! |---|---|---|
+//! | task | worker | the job it works for; 0: none. The commit of a claim: `index`, `at`, `began`, `since` are stored before it |
+//! | at, since | worker | within a piece of many items: the first of those being worked on now, and when that was begun |
+//! | ready | worker | it is through with its initializer |
+//!
+//! A row has one writer at a time: its worker; after that one's death, and before the next one starts, the pool. A death
+//! changes nothing: a `task` that is not 0 is what the dead one had, the rest of the row belongs to it. A reader of a
+//! living worker's row that must not mix two tasks reads `task` and `since` again afterwards.
+
+use super::{Handle, Kind, create};
+use crate::arena::{Full, layout};
+use crate::sys::clock;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+/// 64 bytes: workers do not disturb each other.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct Row {
+    task: AtomicU64,
+    index: AtomicU64,
+    at: AtomicU64,
+    /// Nanoseconds on the monotonic clock.
+    began: AtomicU64,
+    since: AtomicU64,
+    done: AtomicU64,
+    /// Nanoseconds spent on tasks that are done.
+    busy: AtomicU64,
+    ready: AtomicU64,
+}
+
+#[repr(C, align(64))]
+struct Head {
+    ident: AtomicU64,
+    count: AtomicU64,
+}
+
+pub fn bytes(count: u64) -> u64 {
+    (size_of::<Head>() as u64).saturating_add(count.saturating_mul(size_of::<Row>() as u64))
+}
+
+pub fn make(count: u64) -> Result<Handle, Full> {
+    let h = create(Kind::Rows, bytes(count), |_| {})?;
+    head(h.offset).count.store(count, Release);
+    Ok(h)
+}
+
+fn head(offset: u64) -> &'static Head {
+    // SAFETY: the handle was checked to name a cell of this kind; cells hold only atomics and stay mapped.
+    unsafe { &*layout::at::<Head>(offset) }
+}
+
+pub fn rows(offset: u64) -> &'static [Row] {
+    let count = head(offset).count.load(Acquire) as usize;
+    // SAFETY: the rows follow the head in its block, which was made for this many.
+    unsafe { std::slice::from_raw_parts(layout::at::<Row>(offset + size_of::<Head>() as u64), count) }
+}
+
+impl Row {
+    pub fn claim(&self, job: u64, index: u64) {
+        let now = clock::now();
+        self.index.store(index, Relaxed);
+        self.at.store(0, Relaxed);
+        self.began.store(now, Relaxed);
+        self.since.store(now, Relaxed);
+        self.task.store(job, Release);
+    }
+
+    pub fn progress(&self, at: u64) {
+        self.at.store(at, Relaxed);
+        self.since.store(clock::now(), Release);
+    }
+
+    /// (job, index) of the claim.
+    pub fn claimed(&self) -> (u64, u64) {
+        (self.task.load(Relaxed), self.index.load(Relaxed))
+    }
+
+    /// Nanoseconds since the claim.
+    pub fn elapsed(&self) -> u64 {
+        clock::now().saturating_sub(self.began.load(Relaxed))
+    }
+
+    /// The outcome is sent.
+    pub fn done(&self, elapsed: u64) {
+        self.task.store(0, Release);
+        self.done.store(self.done.load(Relaxed) + 1, Relaxed);
+        self.busy.store(self.busy.load(Relaxed) + elapsed, Relaxed);
+    }
+
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready as u64, Release);
+    }
+
+    /// A new worker begins here.
+    pub fn clear(&self) {
+        self.task.store(0, Release);
+        self.set_ready(false);
+    }
+
+    /// (job, index, at, nanoseconds since `at` was begun, ready, done, busy).
+    pub fn read(&self) -> (u64, u64, u64, u64, bool, u64, u64) {
+        loop {
+            let (task, since) = (self.task.load(Acquire), self.since.load(Acquire));
+            let (index, at) = (self.index.load(Relaxed), self.at.load(Relaxed));
+            std::sync::atomic::fence(Acquire);
+            if (self.task.load(Relaxed), self.since.load(Relaxed)) == (task, since) {
+                let age = clock::now().saturating_sub(since);
+                let ready = self.ready.load(Acquire) != 0;
+                let (done, busy) = (self.done.load(Relaxed), self.busy.load(Relaxed));
+                return (task, index, at, age, ready, done, busy);
+            }
+        }
+    }
+}

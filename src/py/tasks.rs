@@ -1,0 +1,286 @@
+//! A pool's side of the core: queues of tasks and results, and the rows of the workers.
+//!
+//! A message is a head (job, index, tag, elapsed as LEB128 numbers, then a word of bytes) and an object. A worker's claim
+//! is in its row before its hold on the message ends: so a task is in the queue, or in a row, or its outcome is in the
+//! result queue, whatever dies. (In two of them for a moment: the outcome is what counts then.)
+
+use super::codec::{Letter, corrupt, encode, sealed, split};
+use super::handle::{Name, Share, arena_full, patience, share, waiting};
+use crate::cells::Kind;
+use crate::cells::rows::{self, Row};
+use crate::queue::{Claim, Ring};
+use crate::sync::Outcome;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PySet, PyTuple};
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+/// The rows of a pool's workers. A slot that there is not raises IndexError.
+#[pyclass(subclass, frozen, module = "lightwork._native")]
+pub struct Rows {
+    share: Share,
+    rows: &'static [Row],
+}
+
+impl Rows {
+    fn row(&self, slot: usize) -> PyResult<&'static Row> {
+        self.rows
+            .get(slot)
+            .ok_or_else(|| PyIndexError::new_err(format!("there are {} rows, no row {slot}", self.rows.len())))
+    }
+}
+
+#[pymethods]
+impl Rows {
+    #[new]
+    #[pyo3(signature = (count, **kwargs))]
+    fn new(py: Python<'_>, count: u32, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let bytes = rows::bytes(count as u64);
+        let share = share(py, kwargs, "table of workers", Kind::Rows, bytes, || {
+            rows::make(count as u64)
+        })?;
+        Ok(Rows {
+            rows: rows::rows(share.offset()),
+            share,
+        })
+    }
+
+    /// The worker in `slot` is through with its initializer.
+    fn ready(&self, slot: usize) -> PyResult<()> {
+        self.row(slot)?.set_ready(true);
+        Ok(())
+    }
+
+    /// The worker in `slot` goes on to item `at` of its piece.
+    fn progress(&self, slot: usize, at: u64) -> PyResult<()> {
+        self.row(slot)?.progress(at);
+        Ok(())
+    }
+
+    /// Empty a row, between two workers.
+    fn clear(&self, slot: usize) -> PyResult<()> {
+        self.row(slot)?.clear();
+        Ok(())
+    }
+
+    /// (job or 0, index, item, nanoseconds on this item, ready, tasks done, nanoseconds spent on them).
+    fn read(&self, slot: usize) -> PyResult<(u64, u64, u64, u64, bool, u64, u64)> {
+        Ok(self.row(slot)?.read())
+    }
+
+    fn _handle(&self, escapes: bool) -> Name {
+        self.share.name(escapes)
+    }
+}
+
+/// What comes before the object.
+struct Head<'a> {
+    numbers: [u64; 4],
+    word: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    fn write(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + self.word.len());
+        for mut n in self.numbers {
+            while n >= 0x80 {
+                out.push(n as u8 | 0x80);
+                n >>= 7;
+            }
+            out.push(n as u8);
+        }
+        out.extend_from_slice(self.word);
+        out
+    }
+
+    fn read(mut bytes: &'a [u8]) -> PyResult<Self> {
+        let mut numbers = [0; 4];
+        for n in &mut numbers {
+            for shift in (0..64).step_by(7) {
+                let (&b, rest) = bytes.split_first().ok_or_else(corrupt)?;
+                bytes = rest;
+                *n |= ((b & 0x7f) as u64) << shift;
+                if b < 0x80 {
+                    break;
+                }
+            }
+        }
+        Ok(Head { numbers, word: bytes })
+    }
+}
+
+/// A queue of tasks or of results.
+#[pyclass(subclass, frozen, module = "lightwork._native")]
+pub struct TaskQueue {
+    share: Share,
+    ring: &'static Ring,
+}
+
+#[pymethods]
+impl TaskQueue {
+    #[new]
+    #[pyo3(signature = (**kwargs))]
+    fn new(py: Python<'_>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let share = share(py, kwargs, "queue of tasks", Kind::Queue, Ring::BYTES, || {
+            Ring::create(0)
+        })?;
+        Ok(TaskQueue {
+            ring: Ring::of(share.offset()),
+            share,
+        })
+    }
+
+    /// Send a piece of a job. Raises what the pickler raises.
+    fn put(&self, job: u64, index: u64, tag: u64, word: &Bound<'_, PyBytes>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
+        let head = Head {
+            numbers: [job, index, tag, 0],
+            word: word.as_bytes(),
+        };
+        self.send(obj.py(), encode(&head.write(), obj)?)
+    }
+
+    /// Send the outcome of what the worker in `slot` has claimed, and end the claim. Raises what the pickler raises; then
+    /// the claim goes on.
+    fn reply(&self, rows: &Rows, slot: usize, tag: u64, obj: &Bound<'_, PyAny>) -> PyResult<()> {
+        let row = rows.row(slot)?;
+        let (job, index) = row.claimed();
+        let elapsed = row.elapsed();
+        let head = Head {
+            numbers: [job, index, tag, elapsed],
+            word: &[],
+        };
+        self.send(obj.py(), encode(&head.write(), obj)?)?;
+        row.done(elapsed);
+        Ok(())
+    }
+
+    /// Wait for a task and claim it for the worker in `slot`: (job, index, tag, word, pickled, object). If `pickled`, the
+    /// object is still its pickle. Job 0 is no job and leaves no claim.
+    fn take<'py>(&self, py: Python<'py>, rows: &Rows, slot: usize) -> PyResult<Bound<'py, PyTuple>> {
+        let row = rows.row(slot)?;
+        let claim = match self.ring.try_get().flatten() {
+            Some(claim) => claim,
+            None => self.wait(py, None)?.expect("a wait without end gives a message"),
+        };
+        let head = Head::read(split(&claim)?.0)?;
+        let [job, index, tag, _] = head.numbers;
+        if job != 0 {
+            row.claim(job, index);
+        }
+        let (pickled, obj) = sealed(py, &claim)?;
+        (job, index, tag, PyBytes::new(py, head.word), pickled, obj).into_pyobject(py)
+    }
+
+    /// Call `sink` for each result that is there, waiting at most `timeout` seconds for the first: (job, index, tag,
+    /// nanoseconds, pickled, object). Returns how many there were. No Python code runs in between (if `sink` runs none), so
+    /// that no signal handler can come between a result's leaving the queue and its arrival.
+    fn receive(&self, sink: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
+        let py = sink.py();
+        let mut claim = self.ring.try_get().flatten();
+        if claim.is_none() && timeout.is_none_or(|t| t > 0.0) {
+            claim = self.wait(py, timeout)?;
+        }
+        let mut count = 0;
+        while let Some(c) = claim {
+            let [job, index, tag, elapsed] = Head::read(split(&c)?.0)?.numbers;
+            let (pickled, obj) = sealed(py, &c)?;
+            sink.call1(((job, index, tag, elapsed, pickled, obj),))?;
+            drop(c);
+            count += 1;
+            claim = self.ring.try_get().flatten();
+        }
+        Ok(count)
+    }
+
+    /// Take the tasks of these jobs out of the queue; returns how many there were.
+    fn withdraw(&self, py: Python<'_>, jobs: &Bound<'_, PySet>) -> PyResult<usize> {
+        let jobs: std::collections::HashSet<u64> = jobs.extract()?;
+        let ring = self.ring;
+        let taken = py.detach(|| {
+            let mut taken = 0;
+            for _ in 0..ring.len() {
+                let Some(claim) = ring.try_get().flatten() else { break };
+                match split(&claim).and_then(|(head, _)| Head::read(head)) {
+                    Ok(head) if jobs.contains(&head.numbers[0]) => taken += 1,
+                    _ => ring.put_back(claim)?,
+                }
+            }
+            Ok(taken)
+        });
+        taken.map_err(|full| arena_full(py, full))
+    }
+
+    fn _handle(&self, escapes: bool) -> Name {
+        self.share.name(escapes)
+    }
+}
+
+impl TaskQueue {
+    fn send(&self, py: Python<'_>, letter: Letter) -> PyResult<()> {
+        match self.ring.try_put(letter.payload()) {
+            Some(Ok(())) => {}
+            _ => {
+                let ring = self.ring;
+                waiting(py, None, |w| ring.put(letter.payload(), w))?.map_err(|full| arena_full(py, full))?;
+            }
+        }
+        letter.sent();
+        Ok(())
+    }
+
+    /// A message, or None if the time is over.
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Claim>> {
+        let ring = self.ring;
+        let (out, claim) = waiting(py, patience(true, timeout), |w| ring.get(w))?;
+        debug_assert!(claim.is_some() || out == Outcome::TimedOut);
+        Ok(claim)
+    }
+}
+
+/// Whose turn it is to read results: a lock that nobody waits for. `with turn as mine:` tells whether it is ours, also when
+/// an outer `with` of the same thread has it (a signal handler waits for a result, too). No signal handler runs between its
+/// being taken and the `with` that frees it.
+#[pyclass(frozen, module = "lightwork._native")]
+pub struct Turn {
+    /// The thread that has it, from `thread()`; 0: nobody.
+    owner: AtomicU64,
+    depth: AtomicU64,
+}
+
+fn thread() -> u64 {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| std::ptr::from_ref(here) as u64)
+}
+
+#[pymethods]
+impl Turn {
+    #[new]
+    fn new() -> Self {
+        Turn {
+            owner: AtomicU64::new(0),
+            depth: AtomicU64::new(0),
+        }
+    }
+
+    fn __enter__(&self) -> bool {
+        let me = thread();
+        if self.owner.load(Acquire) != me && self.owner.compare_exchange(0, me, AcqRel, Relaxed).is_err() {
+            return false;
+        }
+        self.depth.fetch_add(1, Relaxed);
+        true
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, _args: &Bound<'_, PyTuple>) {
+        if self.owner.load(Acquire) == thread() && self.depth.fetch_sub(1, Relaxed) == 1 {
+            self.owner.store(0, Release);
+        }
+    }
+
+    /// Has another thread got it?
+    fn elsewhere(&self) -> bool {
+        let owner = self.owner.load(Acquire);
+        owner != 0 && owner != thread()
+    }
+}

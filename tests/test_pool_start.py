@@ -89,7 +89,9 @@ def test_an_initializer_that_raises_breaks_the_pool(ctx: BaseContext) -> None:
     assert isinstance(info.value.__cause__, KeyError)
     assert "raise KeyError(x)" in str(info.value.__cause__.__cause__)
     assert [type(e) for e in told] == [PoolBroken]
-    pool._worker_handler.join(SOON)
+    for thread in threading.enumerate():
+        if thread.name == "lightwork-pool-crew":
+            thread.join(SOON)
     for later in (
         lambda: pool.apply(square, (2,)),
         lambda: pool.map(square, [1]),

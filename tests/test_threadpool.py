@@ -189,7 +189,7 @@ def test_join_after_terminate_is_bounded() -> None:
 
 def test_a_pool_that_nobody_holds_ends() -> None:
     pool = ThreadPool(2)
-    threads = [*pool._pool, pool._result_handler]
+    threads = list(pool._pool)
     with pytest.warns(ResourceWarning, match="unclosed running multiprocessing pool"):
         del pool
         gc.collect()

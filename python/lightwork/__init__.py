@@ -22,6 +22,7 @@ from . import arena, errors, process, reduction
 from . import launch as _launch  # noqa: F401 - its fork hooks have to be there before the first fork
 from ._install import install
 from .context import AuthenticationError, BufferTooShort, Process, ProcessError, TimeoutError, _default_context
+from .cpus import usable_cpus
 from .errors import LightworkError
 from .thread import Thread
 
@@ -101,4 +102,5 @@ __all__ = [
     "set_executable",
     "set_forkserver_preload",
     "set_start_method",
+    "usable_cpus",
 ]

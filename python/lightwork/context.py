@@ -108,11 +108,30 @@ class BaseContext(_stdlib.BaseContext):
         initializer: Callable[..., Any] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
+        *,
+        backend: str = "processes",
+        timeout: float | None = None,
+        retries: int = 0,
+        memory_limit: int | None = None,
     ) -> pool.Pool:
-        """A pool of worker processes."""
-        from .pool import Pool
+        """A pool of worker processes: see `lightwork.pool.Pool`.
 
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+        `backend`: "processes"; "threads", a `lightwork.pool.ThreadPool`; or "serial", which makes each call at once in
+        the caller's thread, for debugging. Raises ValueError for another one.
+        """
+        from .pool import make_pool
+
+        return make_pool(
+            backend,
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            self.get_context(),
+            timeout=timeout,
+            retries=retries,
+            memory_limit=memory_limit,
+        )
 
     def RawValue(self, typecode_or_type: Any, *args: Any) -> Any:
         """A ctypes object in shared memory, without a lock."""

@@ -43,20 +43,31 @@ class LightworkError(Exception):
 class WorkerDied(LightworkError, BrokenProcessPool):
     """A process ended without giving its result.
 
-    Attributes: `pid`, and `exitcode` (negative: the signal that killed it), where known.
+    Attributes: `pid`, `exitcode` (negative: the signal that killed it), and `peak_memory` (bytes, the most it had
+    resident), where known.
     """
 
-    def __init__(self, message: str = "", *, pid: int | None = None, exitcode: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        pid: int | None = None,
+        exitcode: int | None = None,
+        peak_memory: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.pid = pid
         self.exitcode = exitcode
+        self.peak_memory = peak_memory
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_worker_died, (type(self), str(self), self.pid, self.exitcode))
+        return (_rebuild_worker_died, (type(self), str(self), self.pid, self.exitcode, self.peak_memory))
 
 
-def _rebuild_worker_died(cls: type[WorkerDied], message: str, pid: int | None, exitcode: int | None) -> WorkerDied:
-    return cls(message, pid=pid, exitcode=exitcode)
+def _rebuild_worker_died(
+    cls: type[WorkerDied], message: str, pid: int | None, exitcode: int | None, peak_memory: int | None
+) -> WorkerDied:
+    return cls(message, pid=pid, exitcode=exitcode, peak_memory=peak_memory)
 
 
 class PoolBroken(LightworkError, BrokenProcessPool):

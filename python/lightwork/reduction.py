@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import copyreg
 import io
 import pickle
+from collections import ChainMap
 from multiprocessing import reduction as _stdlib
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.reduction import *  # noqa: F403
@@ -28,10 +30,16 @@ from . import _native
 __all__ = [*_stdlib.__all__]
 
 
+#: What a ForkingPickler builds anew for each of its objects, at more cost than a small pickle's.
+_TABLE: Any = ChainMap(ForkingPickler._extra_reducers, copyreg.dispatch_table)  # type: ignore[attr-defined]
+
+
 def dumps(obj: object) -> memoryview:
     """Pickle `obj`, honouring `ForkingPickler.register`. Raises what its pickling raises."""
     buffer = io.BytesIO()
-    ForkingPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(obj)
+    pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = _TABLE
+    pickler.dump(obj)
     return buffer.getbuffer()
 
 

@@ -3,7 +3,7 @@
 //! | word | written by | meaning |
 //! |---|---|---|
 //! | task | worker | the job it works for; 0: none. The commit of a claim: `index`, `at`, `began`, `since` are stored before it |
-//! | at, since | worker | within a piece of many items: the first of those being worked on now, and when that was begun |
+//! | at, since | worker | within a piece of many items: which are worked on now (first << 32, how many), and since when |
 //! | ready | worker | it is through with its initializer |
 //!
 //! A row has one writer at a time: its worker; after that one's death, and before the next one starts, the pool. A death
@@ -58,18 +58,20 @@ pub fn rows(offset: u64) -> &'static [Row] {
     unsafe { std::slice::from_raw_parts(layout::at::<Row>(offset + size_of::<Head>() as u64), count) }
 }
 
+pub type Report = (u64, u64, (u64, u64), u64, bool, u64, u64);
+
 impl Row {
     pub fn claim(&self, job: u64, index: u64) {
         let now = clock::now();
         self.index.store(index, Relaxed);
-        self.at.store(0, Relaxed);
+        self.at.store(1, Relaxed);
         self.began.store(now, Relaxed);
         self.since.store(now, Relaxed);
         self.task.store(job, Release);
     }
 
-    pub fn progress(&self, at: u64) {
-        self.at.store(at, Relaxed);
+    pub fn progress(&self, first: u32, count: u32) {
+        self.at.store((first as u64) << 32 | count as u64, Relaxed);
         self.since.store(clock::now(), Release);
     }
 
@@ -100,8 +102,8 @@ impl Row {
         self.set_ready(false);
     }
 
-    /// (job, index, at, nanoseconds since `at` was begun, ready, done, busy).
-    pub fn read(&self) -> (u64, u64, u64, u64, bool, u64, u64) {
+    /// (job, index, (first item, how many), nanoseconds on these, ready, done, busy).
+    pub fn read(&self) -> Report {
         loop {
             let (task, since) = (self.task.load(Acquire), self.since.load(Acquire));
             let (index, at) = (self.index.load(Relaxed), self.at.load(Relaxed));
@@ -110,7 +112,7 @@ impl Row {
                 let age = clock::now().saturating_sub(since);
                 let ready = self.ready.load(Acquire) != 0;
                 let (done, busy) = (self.done.load(Relaxed), self.busy.load(Relaxed));
-                return (task, index, at, age, ready, done, busy);
+                return (task, index, (at >> 32, at & u32::MAX as u64), age, ready, done, busy);
             }
         }
     }

@@ -33,7 +33,7 @@ impl Rows {
 #[pymethods]
 impl Rows {
     #[new]
-    #[pyo3(signature = (count, **kwargs))]
+    #[pyo3(signature = (count = 0, **kwargs))]
     fn new(py: Python<'_>, count: u32, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let bytes = rows::bytes(count as u64);
         let share = share(py, kwargs, "table of workers", Kind::Rows, bytes, || {
@@ -51,9 +51,9 @@ impl Rows {
         Ok(())
     }
 
-    /// The worker in `slot` goes on to item `at` of its piece.
-    fn progress(&self, slot: usize, at: u64) -> PyResult<()> {
-        self.row(slot)?.progress(at);
+    /// The worker in `slot` goes on to these items of its piece.
+    fn progress(&self, slot: usize, first: u32, count: u32) -> PyResult<()> {
+        self.row(slot)?.progress(first, count);
         Ok(())
     }
 
@@ -63,8 +63,8 @@ impl Rows {
         Ok(())
     }
 
-    /// (job or 0, index, item, nanoseconds on this item, ready, tasks done, nanoseconds spent on them).
-    fn read(&self, slot: usize) -> PyResult<(u64, u64, u64, u64, bool, u64, u64)> {
+    /// (job or 0, index, (first item, how many), nanoseconds on these, ready, tasks done, nanoseconds spent on them).
+    fn read(&self, slot: usize) -> PyResult<rows::Report> {
         Ok(self.row(slot)?.read())
     }
 
@@ -192,16 +192,16 @@ impl TaskQueue {
         Ok(count)
     }
 
-    /// Take the tasks of these jobs out of the queue; returns how many there were.
-    fn withdraw(&self, py: Python<'_>, jobs: &Bound<'_, PySet>) -> PyResult<usize> {
+    /// Take the tasks of these jobs out of the queue; returns the jobs of those that were there.
+    fn withdraw(&self, py: Python<'_>, jobs: &Bound<'_, PySet>) -> PyResult<Vec<u64>> {
         let jobs: std::collections::HashSet<u64> = jobs.extract()?;
         let ring = self.ring;
         let taken = py.detach(|| {
-            let mut taken = 0;
+            let mut taken = Vec::new();
             for _ in 0..ring.len() {
                 let Some(claim) = ring.try_get().flatten() else { break };
                 match split(&claim).and_then(|(head, _)| Head::read(head)) {
-                    Ok(head) if jobs.contains(&head.numbers[0]) => taken += 1,
+                    Ok(head) if jobs.contains(&head.numbers[0]) => taken.push(head.numbers[0]),
                     _ => ring.put_back(claim)?,
                 }
             }

@@ -1,42 +1,45 @@
-"""What a worker calls for a chunk of items, and how items become chunks."""
+"""How the items of a map become pages, the pieces that workers take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice, starmap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-Chunk = tuple[Callable[..., Any], tuple[Any, ...]]
+PAGES = 32
+"""Pages for each worker, before they get smaller: enough for an even load if some items take much longer than
+others."""
+
+TAPER = 8
+"""From here on a page is this part of each worker's share of the rest: towards the end they shrink to single items, so
+that the workers end together. (Guided self-scheduling: Polychronopoulos and Kuck, 1987, whose part is 1.)"""
+
+WORTH = 200_000
+"""Nanoseconds of work that are worth a page of their own; taking one costs a few thousand."""
 
 
-def mapstar(args: Chunk) -> list[Any]:
-    """Call the function with each item of the chunk."""
-    func, items = args
-    return _complete(list(map(func, items)), items)
+def as_sequence(items: Iterable[Any]) -> Sequence[Any]:
+    """The items so that slices of them are pages. (A numpy array's slices are what its items are, too.)"""
+    of_rows: Any = type(items).__module__ == "numpy" and getattr(items, "shape", None)
+    if of_rows or type(items) in (list, tuple, range):
+        return items  # type: ignore[return-value]
+    return list(items)
 
 
-def starmapstar(args: Chunk) -> list[Any]:
-    """Call the function with the members of each item of the chunk."""
-    func, items = args
-    return _complete(list(starmap(func, items)), items)
+def equal_pages(count: int, size: int) -> list[int]:
+    """The first items of pages of `size`, and last `count`."""
+    return [*range(0, count, size), count]
 
 
-def _complete(results: list[Any], items: tuple[Any, ...]) -> list[Any]:
-    if len(results) < len(items):  # `map` takes a StopIteration from the function for its own end
-        raise RuntimeError(f"item {len(results)} of the chunk raised StopIteration")
-    return results
-
-
-def chunks(items: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
-    """The items in tuples of `size`, the last one shorter."""
-    it = iter(items)
-    while chunk := tuple(islice(it, size)):
-        yield chunk
-
-
-def default_chunksize(items: int, processes: int) -> int:
-    """Four chunks per worker: a compromise between few messages and an even load, and the stdlib's."""
-    return -(-items // (4 * processes))
+def guided_pages(count: int, workers: int, pace: float | None) -> list[int]:
+    """The first items of pages that get smaller, and last `count`. `pace`: nanoseconds an item took so far, if
+    known."""
+    least = 1 if not pace else max(1, min(int(WORTH / pace), count // workers))
+    most = max(least, count // (PAGES * workers))
+    starts, at = [], 0
+    while at < count:
+        starts.append(at)
+        at += min(most, max(least, (count - at) // (TAPER * workers)))
+    return [*starts, count]
 
 
 def checked_chunksize(chunksize: int) -> int:

@@ -1,29 +1,53 @@
-"""The crew: starts workers, notices their ends, replaces them, and sends them home.
+"""The crew: starts workers, notices their ends, replaces them, enforces limits, and sends them home.
 
 A thread waits for the ends of all workers and for orders, and sleeps otherwise. It watches pidfds rather than the
 processes' sentinels: a sentinel is a pipe whose other end lives on in whatever a worker has forked.
+
+To end a task and no other, its worker is stopped first; if its row shows that it still has the task it is killed, else
+it goes on.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from . import _wire
+from ..errors import TaskCancelled, TaskTimeout, WorkerDied
 from ._jobs import report
 
 if TYPE_CHECKING:
     from ._engine import Engine
+    from ._wire import Rows
 
 Worker = Any  # a process, or a thread that looks like one
 
 GRACE = 1.0
 """Seconds that a worker has to obey SIGTERM; then it is killed."""
+
+LOOK = 0.05
+"""Seconds between two looks at the workers' memory, while there is a limit to it and work is done."""
+
+CLAIMING = 0.1
+"""Seconds after which a worker that took a task has it in its row, by far: a cancelled task is looked for so long."""
+
+
+class Fate(NamedTuple):
+    """How a worker ended, and with what in its hands."""
+
+    pid: int
+    exitcode: int | None
+    peak_memory: int | None
+    job: int
+    piece: int
+    items: tuple[int, int]
+    ready: bool
+    reason: BaseException | None
+    """Why we killed it, if we did."""
 
 
 class Crew(Protocol):
@@ -39,7 +63,13 @@ class Crew(Protocol):
         """Start the workers, or none and raise."""
 
     def nudge(self) -> None:
-        """Look round: there may be workers to replace, or the work may be done."""
+        """Look round: there may be workers to replace, limits to enforce, or the work may be done."""
+
+    def stop_working_for(self, job_id: int) -> None:
+        """Nobody wants the outcome of this job: end what workers do for it."""
+
+    def works_for(self, job_id: int) -> bool:
+        """Has a worker claimed a piece of this job?"""
 
     def kill(self) -> None:
         """Make an end, now."""
@@ -72,14 +102,22 @@ class _Bell:
 
 
 class ProcessCrew:
-    """`size` worker processes made by `make`, which returns a process object that is not yet started."""
+    """`size` worker processes, each made for its row by `make(row)`, which returns a process object not yet started."""
 
-    def __init__(self, engine: Engine, make: Callable[[], Worker], size: int) -> None:
+    def __init__(
+        self, engine: Engine, make: Callable[[int], Worker], size: int, rows: Rows, memory_limit: int | None = None
+    ) -> None:
         self.workers: list[Worker] = []
         self.thread = threading.Thread(target=self._run, name="lightwork-pool-crew", daemon=True)
         self._engine = engine
         self._make = make
-        self._size = size
+        self._rows = rows
+        self._memory_limit = memory_limit
+        engine.watched = memory_limit is not None
+        self._free = list(range(size))
+        self._row_of: dict[Worker, int] = {}
+        self._reasons: dict[Worker, BaseException] = {}
+        self._unwanted: dict[int, float] = {}
         self._bell = _Bell()
         self._ends = _Ends()
         self._killed = False
@@ -87,7 +125,7 @@ class ProcessCrew:
     def fill(self) -> None:
         """Start the first workers, and the thread. If one cannot be started, end them and raise what that raised."""
         try:
-            while len(self.workers) < self._size:
+            while self._free:
                 self._start_one()
             self.thread.start()
         except BaseException:
@@ -101,6 +139,13 @@ class ProcessCrew:
     def nudge(self) -> None:
         self._bell.ring()
 
+    def stop_working_for(self, job_id: int) -> None:
+        self._unwanted[job_id] = time.monotonic() + CLAIMING
+        self._bell.ring()
+
+    def works_for(self, job_id: int) -> bool:
+        return any(self._rows.read(row)[0] == job_id for row in list(self._row_of.values()))
+
     def kill(self) -> None:
         self._killed = True
         self._bell.ring()
@@ -109,10 +154,13 @@ class ProcessCrew:
         self.thread.join()
 
     def _start_one(self) -> None:
-        worker = self._make()
+        row = self._free[-1]
+        worker = self._make(row)
         worker.name = worker.name.replace("Process", "PoolWorker")
         worker.daemon = True
         worker.start()
+        self._free.pop()
+        self._row_of[worker] = row
         self.workers.append(worker)
 
     # -- the thread
@@ -126,21 +174,20 @@ class ProcessCrew:
                 self._kill()
         except BaseException as e:
             report()
-            self._engine.call(partial(self._engine.break_, "the pool's workers cannot be watched", e))
+            self._engine.break_("the pool's workers cannot be watched", e)
         finally:
             self._ends.close()
-            self._engine.resultq.put((_wire.STOP,))
+            self._engine.end()
 
     def _watch(self) -> None:
         """Replace workers that end, until the pool does."""
         while not self._killed and not self._engine.drained():
             self._refill()
-            self._wait(None)
+            self._wait(self._enforce())
 
     def _dismiss(self) -> None:
         """Tell the workers that there is no more work, and wait until they have left, or until the order to kill."""
-        for _ in self.workers:
-            self._engine.taskq.put(None)
+        self._engine.wire.dismiss(len(self.workers))
         while self.workers and not self._killed:
             self._wait(None)
 
@@ -159,13 +206,13 @@ class ProcessCrew:
 
     def _refill(self) -> None:
         try:
-            while len(self.workers) < self._size:
+            while self._free and not self._killed:
                 self._start_one()
         except Exception as e:
             if self.workers:
                 report()  # the others go on; the next end of a worker is the next occasion to try
             else:
-                self._engine.call(partial(self._engine.break_, "no worker can be started", e))
+                self._engine.break_("no worker can be started", e)
 
     def _wait(self, timeout: float | None) -> None:
         """Sleep until a worker ends or the bell rings; report those that ended."""
@@ -183,8 +230,89 @@ class ProcessCrew:
             worker.join(GRACE)  # a forkserver tells the exit code a moment after the end
             exitcode = worker.exitcode
         worker.is_alive()  # lets go of it: an ended process is no active child
+        row = self._row_of.pop(worker)
+        job, piece, items, _, ready, _, _ = self._rows.read(row)
+        self._rows.clear(row)
+        self._free.append(row)
         self.workers.remove(worker)
-        self._engine.resultq.put((_wire.GONE, worker.pid, exitcode))
+        reason = self._reasons.pop(worker, None)
+        peak = getattr(worker._popen, "peak_memory", None)
+        self._engine.worker_gone(Fate(worker.pid, exitcode, peak, job, piece, items, ready, reason))
+
+    # -- limits
+
+    def _enforce(self) -> float | None:
+        """End the tasks that are over their time or memory, or that nobody wants. Returns when to look again."""
+        timed, limit, unwanted = self._engine.timed, self._memory_limit, self._unwanted
+        next_look = [*timed.values()]
+        if limit is not None and self._engine.jobs:
+            next_look.append(LOOK)
+        if unwanted:
+            next_look.append(CLAIMING / 4)
+        if not next_look:
+            return None
+        for worker in list(self.workers):
+            job, _, _, age, _, _, _ = self._rows.read(self._row_of[worker])
+            if job in unwanted:
+                self._end_task(worker, TaskCancelled("the task was cancelled"))
+            elif (seconds := timed.get(job)) is not None:
+                if age < seconds * 1e9:
+                    next_look.append(seconds - age / 1e9)
+                else:
+                    self._end_task(worker, TaskTimeout(f"{self._what(worker)} took longer than {seconds} s"))
+            elif limit is not None and (used := _private_memory(worker.pid)) > limit:
+                text = (
+                    f"worker process {worker.pid} was killed while it ran {self._what(worker)}: "
+                    f"it used {_mib(used)} of memory, over the limit of {_mib(limit)}"
+                )
+                self._end_task(worker, WorkerDied(text, pid=worker.pid, exitcode=-signal.SIGKILL, peak_memory=used))
+        now = time.monotonic()
+        for job in [job for job, end in unwanted.items() if end < now]:
+            del unwanted[job]
+        return max(0.001, min(next_look))
+
+    def _what(self, worker: Worker) -> str:
+        job_id, index, items, *_ = self._rows.read(self._row_of[worker])
+        job = self._engine.jobs.get(job_id)
+        return "nothing" if job is None else job.what(index, items)
+
+    def _end_task(self, worker: Worker, reason: BaseException) -> None:
+        """Kill a worker, unless it comes to another task meanwhile."""
+        row = self._row_of[worker]
+        job, piece, items, *_ = self._rows.read(row)
+        if worker in self._reasons or not self._ends.signal(worker, signal.SIGSTOP):
+            return
+        end = time.monotonic() + GRACE
+        while _state(worker.pid) not in "TtZX" and time.monotonic() < end:
+            time.sleep(0.0002)  # the kernel tells nobody but a debugger when a process has stopped
+        if self._rows.read(row)[:3] == (job, piece, items):
+            self._reasons[worker] = reason
+            self._ends.signal(worker, signal.SIGKILL)
+        else:
+            self._ends.signal(worker, signal.SIGCONT)
+
+
+def _state(pid: int) -> str:
+    """The letter of a process's state; X: there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            return f.read().rpartition(b")")[2].split()[0].decode()
+    except OSError:
+        return "X"
+
+
+def _private_memory(pid: int) -> int:
+    """Resident bytes that are the process's own: not shared memory, not files."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as f:
+            _, resident, shared, *_ = map(int, f.read().split())
+    except OSError:
+        return 0
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _mib(nbytes: int) -> str:
+    return f"{nbytes / (1 << 20):.0f} MiB"
 
 
 class _Ends:
@@ -192,11 +320,11 @@ class _Ends:
 
     def __init__(self) -> None:
         self.fds: dict[int, Worker] = {}
-        self._known: set[Worker] = set()
+        self._fd_of: dict[Worker, int] = {}
         self._pidfds: set[int] = set()
 
     def add(self, worker: Worker) -> None:
-        if worker in self._known:
+        if worker in self._fd_of:
             return
         try:
             fd = os.pidfd_open(worker.pid)
@@ -204,15 +332,27 @@ class _Ends:
         except OSError:
             fd = worker.sentinel
         self.fds[fd] = worker
-        self._known.add(worker)
+        self._fd_of[worker] = fd
 
     def pop(self, fd: int) -> Worker:
         worker = self.fds.pop(fd)
-        self._known.remove(worker)
+        del self._fd_of[worker]
         if fd in self._pidfds:
             self._pidfds.remove(fd)
             os.close(fd)
         return worker
+
+    def signal(self, worker: Worker, number: int) -> bool:
+        """Send a signal; False if the worker has ended. It reaches that process and never one with the same number."""
+        fd = self._fd_of.get(worker)
+        try:
+            if fd in self._pidfds:
+                signal.pidfd_send_signal(fd, number)
+            else:
+                os.kill(worker.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
     def close(self) -> None:
         for fd in list(self.fds):

@@ -1,12 +1,17 @@
-"""The engine of a pool: its queues, its table of jobs, and the thread that settles them.
+"""The engine of a pool: its table of jobs, and how outcomes find them.
 
-       caller's thread                    result thread                       crew
-    submit: Task -> task queue  ........................................  workers take, run
-                                 settle jobs, call back  <- result queue  <- workers, GONE
-    fail, seal: a call -> result queue
+    caller's thread                          crew's thread                     workers
+    send a task -> task queue .....................................  claim, run -> result queue
+    wait: read outcomes, settle jobs         a worker died: MARK, settle or
+                                             send again what it had
 
-One thread settles everything, in the order of the result queue; so jobs need no locks. Others only put calls into that
-queue, or take a job out of the table (whoever takes it out may end it).
+Whoever waits reads the result queue, one thread at a time (`_turn`), and settles what it finds, for everybody. Others
+that wait meanwhile sleep on a latch; who has read enough opens one of these. A thread of the pool's own, the collector,
+waits like everybody else while jobs are attended (they have callbacks, or somebody awaits them), or while a closed pool
+has jobs that nobody waits for.
+
+A signal handler may raise at any bytecode of the main thread. So an outcome goes from the queue into `inbox` in one
+step, and leaves it when it was handled; handling one twice changes nothing.
 
 The engine does not know the Pool object, so that a pool nobody holds can be collected and its crew dismissed.
 
@@ -21,111 +26,360 @@ The engine does not know the Pool object, so that a pool nobody holds can be col
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .. import _native
 from ..errors import PoolBroken, TaskCancelled
-from . import _wire
 from ._errors import stillborn, worker_died
-from ._jobs import Job, report
-from ._wire import Task, Wire
+from ._jobs import Job, open_latch, report
+from ._wire import DONE, FAILED, MARK, UNFIT, Outcome, Wire
 
 if TYPE_CHECKING:
-    from ._crew import Crew
+    from ._crew import Crew, Fate
 
-INIT = "INIT"
-RUN = "RUN"
-CLOSE = "CLOSE"
-TERMINATE = "TERMINATE"
+INIT, RUN, CLOSE, TERMINATE = "INIT", "RUN", "CLOSE", "TERMINATE"
 
 PATIENCE = 5.0
-"""Seconds that `terminate` waits for each thread of the pool: one may be in a callback, or starting a process."""
+"""Seconds that `terminate` waits for each of the pool's own threads, which may be in a callback, or starting a
+process."""
 
 ILL_FATED = 10
 """Workers in a row that may be killed before they are ready, until the pool gives up: more than chance, fewer than a
 user would like to wait for."""
 
+FUNCTIONS = 1000
+"""How many functions' pace is remembered."""
+
+SLICE = 1.0
+"""Seconds after which a thread that waits for another one's reading looks again."""
+
 
 class Engine:
-    def __init__(self, wire: Wire, taskq: Any, resultq: Any) -> None:
+    def __init__(self, wire: Wire) -> None:
         self.state = RUN
+        self.watched = False
+        """The crew looks after its workers while there are jobs, and wants to hear of each."""
+        self.wire = wire
         self.jobs: dict[int, Job] = {}
-        self.taskq = taskq
-        self.resultq = resultq
         self.crew: Crew
-        self.thread = threading.Thread(target=self._run, name="lightwork-pool-results", daemon=True)
-        self._wire = wire
-        self._calls: deque[Callable[[], object]] = deque()
-        self._ready: set[int] = set()
-        self._taken: dict[int, tuple[Any, ...]] = {}
+        self.pace: dict[Any, float] = {}
+        self.timed: dict[int, float] = {}
+        self._turn = _native.Turn()
+        self._inbox: deque[Outcome] = deque()
+        self._sleepers: list[threading.Lock] = []
+        self._attended: dict[int, Job] = {}
+        self._over: deque[Job] = deque()
+        self._collector: threading.Thread | None = None
+        self._collector_latches: list[threading.Lock] = []
+        self._marks_sent = self._marks_read = 0
+        self._mark_latches: list[threading.Lock] = []
         self._ill_fated = 0
         self._broken: tuple[str, BaseException] | None = None
+        self._ended = False
 
-    # -- from any thread
+    # -- jobs, from any thread
 
     def begin(self, job: Job, submit: Callable[[], None]) -> None:
         """Put a job into the table and submit its pieces; a broken pool fails it instead.
 
         Raises ValueError if the pool takes no jobs. If this raises, the job is in the table no longer.
         """
+        # First in, then look: who changes the state first changes it, then looks into the table.
+        self.jobs[job.id] = job
         try:
-            if self._register(job):
-                submit()
+            if self.state != RUN:
+                raise ValueError("Pool not running")
+            if job.attended:
+                self.attend(job)
+            if job.timeout is not None:
+                self.timed[job.id] = job.timeout
+            if job.timeout is not None or self.watched:
+                self.crew.nudge()
+            if self._broken is not None:
+                self.abandon(job, self._why_broken())
+                return
+            submit()
         except BaseException:
             self.drop(job.id)
             raise
+        if not job.id & 255:
+            self.poll()  # so that the outcomes of jobs that nobody waits for do not pile up
 
-    def _register(self, job: Job) -> bool:
-        # First in, then look: who changes the state first changes it, then looks into the table.
-        self.jobs[job.id] = job
-        if self.state != RUN:
-            raise ValueError("Pool not running")
-        if self._broken is not None:
-            self._abandon(job.id, self._why_broken())
-            return False
-        return True
-
-    def submit(self, job_id: int, index: int, func: Callable[..., Any], args: Any, kwds: Any) -> None:
-        """Queue one piece of a job. One that cannot be queued (pickled, mostly) is settled with the reason."""
+    def begin_call(self, job: Job, tag: int, func: Callable[..., Any], obj: Any) -> None:
+        """`begin` for the frequent case: one piece."""
+        job_id = job.id
+        if job.attended or job.timeout is not None or self.watched or not job_id & 255 or not self.is_open():
+            self.begin(job, lambda: self.send(job, 0, tag, func, obj))
+            return
+        self.jobs[job_id] = job
         try:
-            self.taskq.put(Task(job_id, index, self._wire.pack_work((func, args, kwds))))
+            self.send(job, 0, tag, func, obj)
+        except BaseException:
+            self.drop(job_id)
+            raise
+        if not self.is_open():  # not any more
+            self.begin(job, lambda: None)
+
+    def check(self) -> None:
+        """Raises PoolBroken if the pool can do nothing."""
+        if self._broken is not None:
+            raise self._why_broken()
+
+    def is_open(self) -> bool:
+        """Does the pool take jobs, and can it do them?"""
+        return self.state == RUN and self._broken is None
+
+    def send(self, job: Job, index: int, tag: int, func: Callable[..., Any], obj: Any) -> None:
+        """Queue one piece of a job. One that cannot be queued (pickled, mostly) is settled with the reason."""
+        if job.pieces is not None:
+            job.pieces[index] = tag, func, obj
+        try:
+            self.wire.send(job.id, index, tag, func, obj)
         except Exception as e:
-            self.fail(job_id, index, e)
+            self.settle(job, index, False, e)
 
-    def fail(self, job_id: int, index: int, exc: BaseException) -> None:
-        """Settle one piece of a job with an error."""
-        self.call(partial(self._settle, job_id, index, False, exc))
+    def settle(self, job: Job, index: int, ok: bool, value: Any, nanoseconds: int = 0) -> None:
+        """Take the outcome of a piece that did not come from a worker."""
+        if job.settle(index, ok, value, nanoseconds):
+            self.finish(job)
+        self._nudge()
 
-    def seal(self, job_id: int, total: int) -> None:
-        """A job has this many pieces; all of them are submitted."""
-        self.call(partial(self._seal, job_id, total))
+    def finish(self, job: Job) -> None:
+        """All is known of a job: tell those who wait for it."""
+        job_id = job.id
+        if job_id in self._attended:
+            self._over.append(job)
+            self._wake_collector()
+        else:
+            job.conclude()
+            if self._attended:
+                self._attended.pop(job_id, None)  # it may have got there meanwhile
+        self.jobs.pop(job_id, None)
+        if self.timed:
+            self.timed.pop(job_id, None)
+        if self.state != RUN:
+            self._look_round()
 
-    def call(self, call: Callable[[], object]) -> None:
-        """Have this called in the result thread."""
-        self._calls.append(call)
-        self.resultq.put((_wire.CALL,))
+    def abandon(self, job: Job, exc: BaseException, tell: bool = True) -> None:
+        """Settle what is left of a job with an error. `tell`: call its error callback."""
+        job.abandon(exc, tell)
+        self.finish(job)
+        self._nudge()
 
     def drop(self, job_id: int) -> None:
         """Nobody wants the rest of this job. Takes no lock: a destructor may call this in the middle of anything."""
-        self.jobs.pop(job_id, None)
+        for table in (self.jobs, self._attended, self.timed):
+            table.pop(job_id, None)
         self._look_round()
+
+    def cancel(self, job: Job, exc: BaseException) -> bool:
+        """Give a job up, taking it from the queue and from the workers that run it. False: it was over already."""
+        if self.jobs.pop(job.id, None) is None:
+            return False
+        self.wire.withdraw({job.id})
+        self.abandon(job, exc)
+        self.crew.stop_working_for(job.id)
+        return True
+
+    def withdraw(self, jobs: set[int]) -> list[int]:
+        """Take jobs of one piece back from the queue; returns those that no worker had claimed."""
+        withdrawn = self.wire.withdraw(jobs)
+        for job_id in withdrawn:
+            self.drop(job_id)
+        return withdrawn
+
+    def learn(self, func: Any, nanoseconds: int, items: int) -> None:
+        """Items of this function take so long, for the size of later pages."""
+        try:
+            before = self.pace.get(func)
+            now = nanoseconds / max(1, items)
+            self.pace[func] = now if before is None else (before + now) / 2
+        except TypeError:
+            return  # it cannot be hashed
+        if len(self.pace) > FUNCTIONS:
+            self.pace.clear()
+
+    # -- waiting, in any thread
+
+    def wait(self, ready: Callable[[], bool], latches: list[threading.Lock], timeout: float | None) -> bool:
+        """Wait until `ready()`, at most `timeout` seconds; whoever makes it true opens `latches` or sends a MARK."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = None
+        try:
+            while not ready():
+                if deadline is not None:
+                    left = max(0.0, deadline - time.monotonic())
+                with self._turn as mine:
+                    if mine:
+                        self._read(left)
+                if not mine:
+                    self._sleep(ready, latches, left)
+                if left == 0.0:
+                    return ready()
+            return True
+        finally:
+            for latch in self._sleepers[:1]:
+                open_latch(latch)  # its turn to read
+
+    def poll(self) -> None:
+        """Settle what has come, without waiting."""
+        with self._turn as mine:
+            if mine:
+                self._read(0.0)
+
+    def _read(self, timeout: float | None) -> None:
+        """Wait for outcomes, and settle them."""
+        inbox, jobs = self._inbox, self.jobs
+        if not inbox:
+            self.wire.receive(inbox.append, timeout)
+        while inbox:
+            outcome = inbox[0]
+            job_id, index, tag, nanoseconds, sealed, obj = outcome
+            if not job_id:
+                self._control(index, tag, sealed, obj)
+            elif (job := jobs.get(job_id)) is not None:
+                ok, value = tag == DONE, obj
+                if sealed or tag == FAILED:
+                    ok, value = self.wire.open(tag, sealed, obj, partial(job.what, index))
+                if job.settle(index, ok, value, nanoseconds):
+                    self.finish(job)
+            if inbox and inbox[0] is outcome:  # a signal handler may have read on
+                inbox.popleft()
+
+    def _control(self, number: int, tag: int, sealed: bool, obj: Any) -> None:
+        if tag == MARK:
+            self._marks_read = max(self._marks_read, number)
+            for latch in list(self._mark_latches):
+                open_latch(latch)
+        elif tag == UNFIT:
+            _, error = self.wire.open(FAILED, sealed, obj, str)
+            self.break_("the pool's initializer raised in a worker", error)
+
+    def _sleep(self, ready: Callable[[], bool], latches: list[threading.Lock], timeout: float | None) -> None:
+        """Another thread reads: sleep until it opens our latch."""
+        latch = threading.Lock()
+        latch.acquire()
+        try:
+            latches.append(latch)
+            self._sleepers.append(latch)
+            if not ready() and self._turn.elsewhere():  # looked at after the latch is in place
+                latch.acquire(timeout=SLICE if timeout is None else min(timeout, SLICE))
+        finally:
+            for place in (latches, self._sleepers):
+                if latch in place:
+                    place.remove(latch)
+
+    def _nudge(self) -> None:
+        """What the thread that reads waits for may have come by another way."""
+        if self._turn.elsewhere():
+            self.wire.mark(0)
+
+    # -- the collector
+
+    def attend(self, job: Job) -> None:
+        """Have the collector wait for this job and tell its end."""
+        self._attended[job.id] = job
+        if job.id not in self.jobs:
+            self._attended.pop(job.id, None)
+        else:
+            self._wake_collector()
+
+    def _wake_collector(self) -> None:
+        if self._collector is None:
+            self._collector = threading.Thread(target=self._collect, name="lightwork-pool-collector", daemon=True)
+            self._collector.start()
+        for latch in list(self._collector_latches):
+            open_latch(latch)
+
+    def _collect(self) -> None:
+        while not self._ended or self._over:
+            self._tell()
+            if self._has_to_collect():
+                self.wait(lambda: self._has_news() or not self._has_to_collect(), self._collector_latches, None)
+            else:
+                latch = threading.Lock()
+                latch.acquire()
+                self._collector_latches.append(latch)
+                if not self._has_to_collect() and not self._has_news():
+                    latch.acquire()
+                self._collector_latches.remove(latch)
+
+    def _tell(self) -> None:
+        while self._over:
+            job = self._over[0]
+            if job.id in self._attended:  # else it was told: an interrupt made somebody finish it twice
+                try:
+                    job.conclude()
+                except BaseException:
+                    report()
+                self._attended.pop(job.id, None)
+            self._over.popleft()
+            del job
+            self._nudge()
+            self._look_round()
+
+    def _has_to_collect(self) -> bool:
+        return bool(self._attended) or (self.state == CLOSE and bool(self.jobs))
+
+    def _has_news(self) -> bool:
+        return bool(self._over) or self._ended
+
+    # -- deaths, in the crew's thread
+
+    def worker_gone(self, fate: Fate) -> None:
+        """A worker ended: settle what it had, or send it again."""
+        self._read_all_it_said()
+        if self.state == TERMINATE:
+            return
+        if fate.job:
+            job = self.jobs.get(fate.job)
+            if job is not None:
+                self._lost(job, fate)
+        elif not fate.ready:
+            self._ill_fated += 1
+            if self._ill_fated >= ILL_FATED or (fate.exitcode is not None and fate.exitcode >= 0):
+                self.break_("the pool's workers cannot start", stillborn(fate.pid, fate.exitcode))
+            return
+        self._ill_fated = 0
+
+    def _lost(self, job: Job, fate: Fate) -> None:
+        sent = (job.pieces or {}).get(fate.piece)
+        if fate.reason is not None:
+            self.settle(job, fate.piece, False, fate.reason)
+        elif sent is not None and job.may_retry(fate.piece):
+            self.send(job, fate.piece, *sent)
+        else:
+            self.settle(job, fate.piece, False, worker_died(job.what(fate.piece, fate.items), fate))
+
+    def _read_all_it_said(self) -> None:
+        self._marks_sent += 1
+        number = self._marks_sent
+        self.wire.mark(number)
+        self.wait(lambda: self._marks_read >= number, self._mark_latches, None)
+
+    # -- ends
 
     def drained(self) -> bool:
         """Is the pool closed, and all work done?"""
-        return self.state != RUN and not self.jobs
+        return self.state != RUN and not self.jobs and not self._attended
 
     def break_(self, why: str, cause: BaseException) -> None:
         """Give the pool up: its jobs, present and future, fail with PoolBroken."""
         if self._broken is None and self.state != TERMINATE:
             self._broken = why, cause
-            self._abandon_all(self._why_broken, tell=True)
+        if self._broken is not None:
+            self._abandon_all()
             self.crew.kill()
 
     def close(self) -> None:
         """Take no more jobs; when all are done, the crew is dismissed."""
         self.state = CLOSE
+        if self.jobs:
+            self._wake_collector()  # somebody has to wait for them
         self._look_round()
 
     def submit_streams(self) -> None:
@@ -140,103 +394,35 @@ class Engine:
         here = threading.current_thread()
         if self.crew.thread is not None and self.crew.thread is not here:
             self.crew.thread.join(PATIENCE)
-        if here not in (self.thread, self.crew.thread):
-            self.thread.join(PATIENCE)
+        self.end()
+        if self._collector not in (None, here):
+            self._collector.join(PATIENCE)
 
-    # -- the result thread
+    def end(self) -> None:
+        """The crew has left: nothing will come any more."""
+        self._abandon_all()
+        self._ended = True
+        if self._collector is not None:
+            self._wake_collector()
+        self._nudge()
 
-    def _run(self) -> None:
-        try:
-            while (message := self.resultq.get())[0] != _wire.STOP:
-                try:
-                    self._handle(*message)
-                except BaseException:
-                    report()
-                del message  # nothing of the last job stays while the pool is idle
-        except Exception as e:
-            self.break_("the pool's result queue cannot be read", e)
-        self._abandon_all(self._why_over, tell=self._broken is not None)
-
-    def _handle(self, kind: int, who: int = 0, *rest: Any) -> None:
-        if kind == _wire.TAKEN:
-            self._taken[who] = rest
-        elif kind in (_wire.DONE, _wire.FAILED):
-            self._taken.pop(who, None)
-            self._unpack(kind == _wire.DONE, *rest)
-        elif kind == _wire.CALL:
-            while self._calls:  # all: an interrupt may have come between a call and its message
-                self._calls.popleft()()
-        elif kind == _wire.READY:
-            self._ready.add(who)
-            self._ill_fated = 0
-        elif kind == _wire.GONE:
-            self._gone(who, rest[0])
-        elif kind == _wire.UNFIT:
-            self.break_("the pool's initializer raised in a worker", self._wire.unpack_failure(rest))
-
-    def _unpack(self, ok: bool, job_id: int, index: int, *packed: Any) -> None:
-        job = self.jobs.get(job_id)
-        if job is None:
-            return
-        if ok:
-            try:
-                value = self._wire.unpack_value(packed[0], job.what(index))
-            except Exception as e:
-                ok, value = False, e
-        else:
-            value = self._wire.unpack_failure(packed)
-        self._settle(job_id, index, ok, value)
-
-    def _gone(self, pid: int, exitcode: int | None) -> None:
-        was_ready = pid in self._ready
-        self._ready.discard(pid)
-        taken = self._taken.pop(pid, None)
-        if self.state == TERMINATE:
-            return
-        if taken is not None:
-            job_id, index = taken
-            if job_id in self.jobs:
-                self._settle(job_id, index, False, worker_died(self.jobs[job_id].what(index), pid, exitcode))
-        elif not was_ready:
-            self._ill_fated += 1
-            by_itself = exitcode is not None and exitcode >= 0
-            if by_itself or self._ill_fated >= ILL_FATED:
-                self.break_("the pool's workers cannot start", stillborn(pid, exitcode))
-
-    def _settle(self, job_id: int, index: int, ok: bool, value: Any) -> None:
-        job = self.jobs.get(job_id)
-        if job is not None and job.settle(index, ok, value):
-            self._finish(job)
-
-    def _seal(self, job_id: int, total: int) -> None:
-        job = self.jobs.get(job_id)
-        if job is not None and job.seal(total):
-            self._finish(job)
-
-    def _finish(self, job: Job) -> None:
-        if self.jobs.pop(job.id, None) is not None:
-            job.conclude()
-            self._look_round()
-
-    # -- ends
+    def join(self) -> None:
+        """Wait for the collector, after the end."""
+        if self._collector not in (None, threading.current_thread()):
+            self._collector.join()
 
     def _look_round(self) -> None:
         if self.drained():
             self.crew.nudge()
+            if self._collector is not None:
+                self._wake_collector()
 
-    def _abandon(self, job_id: int, exc: BaseException, tell: bool = True) -> None:
-        job = self.jobs.pop(job_id, None)
-        if job is not None:
-            job.abandon(exc, tell)
-
-    def _abandon_all(self, why: Callable[[], BaseException], tell: bool) -> None:
-        for job_id in list(self.jobs):
-            self._abandon(job_id, why(), tell)
-
-    def _why_over(self) -> BaseException:
-        if self._broken is not None:
-            return self._why_broken()
-        return TaskCancelled("the pool was terminated before this was done")
+    def _abandon_all(self) -> None:
+        for job in list(self.jobs.values()):
+            if self._broken is not None:
+                self.abandon(job, self._why_broken())
+            else:
+                self.abandon(job, TaskCancelled("the pool was terminated before this was done"), tell=False)
 
     def _why_broken(self) -> BaseException:
         assert self._broken is not None

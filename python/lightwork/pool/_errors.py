@@ -5,9 +5,13 @@ from __future__ import annotations
 import signal
 import traceback
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..errors import RemoteTraceback as _RemoteTraceback
 from ..errors import WorkerDied
+
+if TYPE_CHECKING:
+    from ._crew import Fate
 
 
 class RemoteTraceback(_RemoteTraceback):
@@ -69,9 +73,12 @@ def described(value: object) -> str:
         return f"<{type(value).__name__} object, repr() of which raised {type(e).__name__}>"
 
 
-def worker_died(what: str, pid: int, exitcode: int | None) -> WorkerDied:
+def worker_died(what: str, fate: Fate) -> WorkerDied:
     """The error of the task `what` whose worker ended before it gave a result."""
-    return WorkerDied(f"worker process {pid} {_end(exitcode)} while it ran {what}", pid=pid, exitcode=exitcode)
+    text = f"worker process {fate.pid} {_end(fate.exitcode)} while it ran {what}"
+    if fate.peak_memory is not None:
+        text += f"; it had used up to {fate.peak_memory / (1 << 20):.0f} MiB of memory"
+    return WorkerDied(text, pid=fate.pid, exitcode=fate.exitcode, peak_memory=fate.peak_memory)
 
 
 def stillborn(pid: int, exitcode: int | None) -> WorkerDied:

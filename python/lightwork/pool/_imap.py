@@ -4,24 +4,25 @@ The iterable is consumed by whoever asks for results: `imap` submits the first f
 at most `window` chunks are submitted and not yet returned, however long the iterable is.
 
 The `Stream` is the engine's side and holds neither the iterator nor the pool: so an iterator that is dropped halfway is
-collected, and takes its stream out of the engine's table. The result thread puts outcomes into `results` and then a
-token into `news`; the iterator looks into `results` and only then waits for a token. So tokens may be lost or too many
-(an interrupt can hit anywhere), and no lock is held by which a signal handler that ends the pool could be blocked.
+collected, and takes its stream out of the engine's table.
+
+A chunk is in `under_way` until its outcome is in `results` or was returned: outcomes of others are ignored, so that one
+which is settled twice (an interrupt can hit anywhere) is returned once.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from multiprocessing.context import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._chunks import mapstar
-from ._jobs import job_counter
+from ._jobs import Retries, job_counter, open_latch, piece_name
+from ._wire import CALL, MAP, ONE_BY_ONE
 
 if TYPE_CHECKING:
     from ._engine import Engine
@@ -30,36 +31,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Stream:
+class Stream(Retries):
     """The engine's side of an iterator: submits chunks as far as it is asked to, and collects what comes back."""
+
+    attended = False
+    timeout: float | None = None
 
     def __init__(
         self,
         engine: Engine,
-        func: Callable[[Any], Any],
+        func: Callable[..., Any],
         iterable: Iterable[Any],
         chunksize: int,
         window: int,
         ordered: bool,
-        label: str,
     ) -> None:
         self.id = next(job_counter)
+        self.latches: list[threading.Lock] = []
         self.chunksize = chunksize
-        self.results: dict[int, tuple[bool, Any]] = {}  # by index, or in the order of their coming
-        self.news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.error: BaseException | None = None  # what to raise at the end instead of StopIteration
+        self.cut = False
+        self.exhausted = False
         self.submitted = 0
         self.returned = 0
-        self.exhausted = False
-        self.cut = False
-        self.error: BaseException | None = None  # what to raise at the end instead of StopIteration
-        self._ordered = ordered
+        self._results: dict[int, tuple[bool, Any]] = {}
+        self._arrived: deque[int] | None = None if ordered else deque()
+        self._under_way: dict[int, bool] = {}
         self._engine = engine
         self._func = func
         self._items = iter(iterable)
         self._window = window
-        self._label = label
-        self._settled = 0
-        self._total: int | None = None
         self._submitting = threading.Lock()
 
     # -- feeding, in the threads that ask for results
@@ -91,42 +92,73 @@ class Stream:
                     raise
 
     def _submit_chunk(self, chunk: tuple[Any, ...]) -> None:
-        if self.chunksize == 1:
-            self._engine.submit(self.id, self.submitted, self._func, chunk, {})
-        else:
-            self._engine.submit(self.id, self.submitted, mapstar, ((self._func, chunk),), {})
+        index = self.submitted
+        self._under_way[index] = True
         self.submitted += 1
+        tag = CALL if self.chunksize == 1 else MAP if self.timeout is None else MAP | ONE_BY_ONE
+        self._engine.send(self, index, tag, self._func, chunk)
 
     def _end(self) -> None:
         self.exhausted = True
         self._items = iter(())
-        self._engine.seal(self.id, self.submitted)
+        if not self._under_way:
+            self._engine.finish(self)
 
     # -- as a Job
 
-    def what(self, index: int) -> str:
+    def what(self, index: int, items: tuple[int, int] | None = None) -> str:
         first = index * self.chunksize
-        if self.chunksize == 1:
-            return f"item {first} of {self._label}"
-        return f"a chunk of {self._label} (items {first} to {first + self.chunksize - 1})"
+        return piece_name(self._func, first, first + self.chunksize, items)
 
-    def settle(self, index: int, ok: bool, value: Any) -> bool:
-        self.results[index if self._ordered else self._settled] = (ok, value)
-        self._settled += 1
-        self.news.put(None)
-        return self._settled == self._total
-
-    def seal(self, total: int) -> bool:
-        self._total = total
-        return self._settled == total
-
-    def conclude(self) -> None:
-        """All results are with the iterator."""
+    def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
+        if index in self._under_way:
+            self._results[index] = ok, value
+            if self._arrived is not None:
+                self._arrived.append(index)
+            self._under_way.pop(index, None)
+            if self.pieces is not None:
+                self.pieces.pop(index, None)
+            self._wake()
+        return self.exhausted and not self._under_way
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
         self.error = exc
         self.exhausted = self.cut = True
-        self.news.put(None)
+        self._wake()
+
+    def conclude(self) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
+        for latch in list(self.latches):
+            open_latch(latch)
+
+    # -- for the iterator
+
+    def has_news(self) -> bool:
+        """Is there an outcome to return, or none to wait for?"""
+        there = self.returned in self._results if self._arrived is None else bool(self._arrived)
+        return there or self.is_over()
+
+    def is_over(self) -> bool:
+        """Is there nothing to return, now or later?"""
+        if self._arrived is None:
+            return self.cut or (self.exhausted and self.returned >= self.submitted)
+        return self.cut or (self.exhausted and not self._under_way and not self._arrived)
+
+    def pop(self) -> tuple[bool, Any] | None:
+        """The next outcome; None if it is not there."""
+        index = self.returned
+        if self._arrived is None:
+            if index not in self._results:
+                return None
+        elif not self._arrived:
+            return None
+        self.returned += 1
+        if self._arrived is not None:
+            index = self._arrived.popleft()
+        self._under_way.pop(index, None)
+        return self._results.pop(index, None)
 
 
 class IMapIterator(Generic[T]):
@@ -134,11 +166,12 @@ class IMapIterator(Generic[T]):
 
     _over = True  # until __init__ is through
 
-    def __init__(self, pool: Pool, stream: Stream) -> None:
+    def __init__(self, pool: Pool, stream: Stream, chunked: bool) -> None:
         self._pool: Pool | None = pool  # a pool lives as long as somebody may ask for its results
         self._engine = pool._engine
         self._pid = os.getpid()
         self._stream = stream
+        self._chunked = chunked
         self._chunk: Iterator[T] = iter(())
         self._turn = threading.Lock()
         self._over = False
@@ -151,8 +184,8 @@ class IMapIterator(Generic[T]):
 
         Raises StopIteration after the last one; multiprocessing.TimeoutError if it is not there in time (a later call
         may get it); what the call raised, and the next call goes on with the next item (of a chunk larger than 1, with
-        the next chunk); what the iterable raised, after the results of the items before; WorkerDied, PoolBroken,
-        TaskCancelled and MaybeEncodingError as `AsyncResult.get` does.
+        the next chunk); what the iterable raised, after the results of the items before; WorkerDied, TaskTimeout,
+        PoolBroken, TaskCancelled and MaybeEncodingError as `AsyncResult.get` does.
         """
         deadline = None if timeout is None else time.monotonic() + max(0.0, timeout)
         if not self._turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
@@ -177,26 +210,21 @@ class IMapIterator(Generic[T]):
                 if isinstance(value, StopIteration):  # it would end the caller's loop as if all were well
                     raise RuntimeError("a task raised StopIteration") from value
                 raise value
-            if self._stream.chunksize == 1:
+            if not self._chunked:
                 return value  # type: ignore[no-any-return]
             self._chunk = iter(value)
 
     def _take(self, deadline: float | None) -> tuple[bool, Any]:
         """The next outcome. Raises StopIteration, TimeoutError, or what ends the stream early."""
         stream = self._stream
-        while (found := stream.results.get(stream.returned)) is None:
-            if stream.cut or (stream.exhausted and stream.returned == stream.submitted):
+        while (found := stream.pop()) is None:
+            if stream.is_over():
                 self._over = True
                 self._pool = None
                 raise stream.error or StopIteration
-            try:
-                stream.news.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise TimeoutError("the next result is not there yet") from None
-        stream.returned += 1
-        del stream.results[stream.returned - 1]
-        if not stream.news.empty():
-            stream.news.get()  # so that they do not pile up; nobody else takes any
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not self._engine.wait(stream.has_news, stream.latches, left):
+                raise TimeoutError("the next result is not there yet")
         return found
 
     def __del__(self) -> None:

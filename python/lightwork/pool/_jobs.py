@@ -1,141 +1,222 @@
 """What `apply_async` and `map_async` return: jobs that are settled piece by piece.
 
-A job is the engine's until its last piece is settled or it is given up, whichever takes it out of the engine's table
-first; that one calls `conclude` or `abandon`, once. All else that the engine calls here runs in the result thread.
-"""
+A job is in the engine's table until its last piece is settled or it is given up. Several threads may settle pieces of
+it at a time, and an interrupt may make one do so twice: so the first outcome of a piece counts, later ones are ignored,
+and everything here may be called again. What is written is written by one atomic operation of a dict or list."""
 
 from __future__ import annotations
 
 import itertools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from multiprocessing.context import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from ..errors import TaskCancelled
 
 if TYPE_CHECKING:
     from ._pool import Pool
 
 T = TypeVar("T")
 Callback = Callable[[Any], object]
+#: (tag, function, object): what `Wire.send` takes.
+Piece = tuple[int, Callable[..., Any], Any]
 
-job_counter = itertools.count()
+job_counter = itertools.count(1)
 
 
 class Job(Protocol):
     """What the engine asks of everything in its table."""
 
     id: int
+    #: Tell its end in the collector's thread, not in whichever thread settles the last piece.
+    attended: bool
+    #: Seconds that an item may take.
+    timeout: float | None
+    #: What was sent and may be sent again.
+    pieces: dict[int, Piece] | None
 
-    def what(self, index: int) -> str:
-        """Words for the piece with this index, for error messages."""
+    def what(self, index: int, items: tuple[int, int] | None = None) -> str:
+        """Words for the piece with this index, or for some of its items (first, how many), for error messages."""
 
-    def settle(self, index: int, ok: bool, value: Any) -> bool:
-        """Take the outcome of one piece. True: it was the last one."""
+    def may_retry(self, index: int) -> bool:
+        """May this piece be sent again? Each answer of True is one try less."""
 
-    def seal(self, total: int) -> bool:
-        """There are this many pieces and no more. True: all of them are settled."""
-
-    def submit_rest(self) -> None:
-        """Submit the pieces that are not submitted yet. In any thread."""
-
-    def conclude(self) -> None:
-        """All pieces are settled."""
+    def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
+        """Take the outcome of one piece. True: all are settled now."""
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
         """No more pieces will be settled. `tell`: call the error callback."""
 
+    def submit_rest(self) -> None:
+        """Submit the pieces that are not submitted yet."""
 
-class ApplyResult(Generic[T]):
-    """The result of one call, now or later."""
+    def conclude(self) -> None:
+        """It is over: tell those who wait. Of an attended job, in the collector's thread."""
+
+
+class Retries:
+    """The part of a job that remembers how to send its pieces again."""
+
+    retries = 0
+    pieces: dict[int, Piece] | None = None
+    _tries: dict[int, int]
+
+    def allow(self, retries: int) -> None:
+        """Each piece may be sent again so often. To be said before any is sent."""
+        if retries:
+            self.retries = retries
+            self.pieces = {}
+            self._tries = {}
+
+    def may_retry(self, index: int) -> bool:
+        tries = self._tries.get(index, 0)
+        self._tries[index] = tries + 1
+        return tries < self.retries
+
+
+class ApplyResult(Retries, Generic[T]):
+    """The result of one call, now or later. `await` gives what `get()` does."""
+
+    attended = False
+    timeout: float | None = None
+    latches: list[threading.Lock] | None = None
+    _ready = False
+    _outcome: tuple[bool, Any] | None = None
+    #: Of success, and of an error.
+    _callbacks: tuple[Callback | None, Callback | None] | None = None
+    _told: list[Callable[[], object]] | None = None
 
     def __init__(
-        self, pool: Pool, callback: Callback | None = None, error_callback: Callback | None = None, label: str = "task"
+        self, pool: Pool, func: Any = None, callback: Callback | None = None, error_callback: Callback | None = None
     ) -> None:
         self.id = next(job_counter)
         self._pool: Pool | None = pool  # a pool lives until its jobs are done
-        self._callback = callback
-        self._error_callback = error_callback
-        self._label = label
-        self._success = False
-        self._value: Any = None
-        self._ready = False
-        # A lock for each thread that waits, released when ready. No Condition: a signal handler may end the pool, and
-        # so this job, while its thread is in the middle of `wait`.
-        self._waiting: list[threading.Lock] = []
+        self._func = func
+        if callback is not None or error_callback is not None:
+            self._callbacks = callback, error_callback
+            self.attended = True
 
     def ready(self) -> bool:
         """Is the call over, well or not?"""
+        if not self._ready and (pool := self._pool) is not None:
+            pool._engine.poll()
         return self._ready
 
     def successful(self) -> bool:
         """Did the call return a value? Raises ValueError while it is not over."""
-        if not self._ready:
+        if not self.ready():
             raise ValueError(f"{self!r} not ready")
-        return self._success
+        assert self._outcome is not None
+        return self._outcome[0]
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the call is over, at most `timeout` seconds."""
-        if self._ready:
-            return
-        latch = threading.Lock()
-        latch.acquire()
-        self._waiting.append(latch)
-        if not self._ready:  # looked at after the latch is in place; `_release` does it the other way round
-            latch.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
-        self._waiting.remove(latch)
+        if not self._ready and (pool := self._pool) is not None:
+            latches = self.__dict__.setdefault("latches", [])
+            pool._engine.wait(self._is_ready, latches, timeout)
 
     def get(self, timeout: float | None = None) -> T:
         """The call's value; waits for it at most `timeout` seconds.
 
         Raises what the call raised, its cause being the remote traceback; multiprocessing.TimeoutError if it is not
-        over in time; WorkerDied if its worker died; PoolBroken if the pool cannot run anything; TaskCancelled if the
-        pool was terminated; MaybeEncodingError if the value cannot be sent; what pickling the arguments raised.
-        """
-        self.wait(timeout)
+        over in time; WorkerDied if its worker died; TaskTimeout if it took longer than it was given; TaskCancelled if
+        it was cancelled or the pool was terminated; PoolBroken if the pool cannot run anything; MaybeEncodingError if
+        the value cannot be sent; what pickling the arguments raised."""
         if not self._ready:
-            raise TimeoutError(f"{self._label} is not done after {timeout} s")
-        if self._success:
-            return self._value  # type: ignore[no-any-return]
-        raise self._value
+            self.wait(timeout)
+            if not self._ready:
+                raise TimeoutError(f"{self.what(0)} is not done after {timeout} s")
+        ok, value = self._outcome  # type: ignore[misc]
+        if ok:
+            return value  # type: ignore[no-any-return]
+        raise value
 
-    def what(self, index: int) -> str:
-        return self._label
+    def cancel(self) -> bool:
+        """Give the call up, also while it runs: then its worker is killed and replaced. Its `get()` raises
+        TaskCancelled.
 
-    def settle(self, index: int, ok: bool, value: Any) -> bool:
-        self._success, self._value = ok, value
+        Returns False if it was over already. Threads cannot be killed: there the call runs on, and its outcome is
+        ignored."""
+        pool = self._pool
+        if self._ready or pool is None:
+            return False
+        return pool._engine.cancel(self, TaskCancelled(f"{self.what(0)} was cancelled"))
+
+    def __await__(self) -> Generator[Any, None, T]:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+
+        def wake() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(wake)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits any more
+
+        self._tell_when_over(tell)
+        yield from over
+        return self.get()
+
+    def _tell_when_over(self, tell: Callable[[], object]) -> None:
+        """Have this called in another thread when the call is over."""
+        pool = self._pool
+        if not self._ready and pool is not None:
+            self.__dict__.setdefault("_told", []).append(tell)
+            pool._engine.attend(self)
+        if self._ready:  # perhaps since the first look; twice does no harm
+            tell()
+
+    def _is_ready(self) -> bool:
+        return self._ready
+
+    # -- as a Job
+
+    def what(self, index: int, items: tuple[int, int] | None = None) -> str:
+        return name(self._func)
+
+    def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
+        self.__dict__.setdefault("_outcome", (ok, value))
         return True
-
-    def seal(self, total: int) -> bool:
-        return False
 
     def submit_rest(self) -> None:
         """They all are."""
 
-    def conclude(self) -> None:
-        self._tell(self._callback if self._success else self._error_callback)
-        self._release()
-
     def abandon(self, exc: BaseException, tell: bool) -> None:
-        self._success, self._value = False, exc
-        if tell:
-            self._tell(self._error_callback)
-        self._release()
+        self.__dict__.setdefault("_outcome", (False, exc))
+        if not tell:
+            self._callbacks = None
 
-    def _tell(self, callback: Callback | None) -> None:
-        if callback is not None:
+    def conclude(self) -> None:
+        if self._callbacks is not None:
+            self._call_back(*self._callbacks)
+        self._ready = True
+        if self.latches is not None:
+            for latch in list(self.latches):
+                open_latch(latch)
+        if self._told is not None:
+            for tell in self._told:
+                tell()
+        self._pool = None
+        if self.pieces is not None:
+            self.pieces = None
+
+    def _call_back(self, callback: Callback | None, error_callback: Callback | None) -> None:
+        ok, value = self._outcome  # type: ignore[misc]
+        if (told := callback if ok else error_callback) is not None:
             try:
-                callback(self._value)
+                told(value)
             except BaseException as e:
                 report()  # nobody may ever ask for the result
-                if self._success:
-                    self._success, self._value = False, e
-
-    def _release(self) -> None:
-        self._ready = True
-        for latch in list(self._waiting):
-            latch.release()
-        self._pool = self._callback = self._error_callback = None
+                if ok:
+                    self._outcome = False, e
+        self._callbacks = None
 
 
 AsyncResult = ApplyResult
@@ -144,56 +225,80 @@ AsyncResult = ApplyResult
 class MapResult(ApplyResult[list[T]]):
     """The results of one call per item, in order, now or later: ready when all calls are over.
 
-    If calls failed, it fails with the error of the first chunk that did.
+    If calls failed, it fails with the error of the first piece that did. `starts` are the numbers of the first items of
+    the pieces, and last the number of items.
     """
 
     def __init__(
         self,
         pool: Pool,
-        chunksize: int,
+        func: Any,
+        starts: list[int],
         callback: Callback | None = None,
         error_callback: Callback | None = None,
-        label: str = "task",
     ) -> None:
-        super().__init__(pool, callback, error_callback, label)
-        self._chunksize = chunksize
-        self._parts: dict[int, list[T]] = {}
-        self._failed: tuple[int, BaseException] | None = None
-        self._settled = 0
-        self._total: int | None = None
+        super().__init__(pool, func, callback, error_callback)
+        self._starts = starts
+        self._parts: dict[int, tuple[bool, Any]] = {}
+        self.on_progress: Callable[[int], object] | None = None
 
-    def what(self, index: int) -> str:
-        first = index * self._chunksize
-        if self._chunksize == 1:
-            return f"item {first} of {self._label}"
-        return f"a chunk of {self._label} (items {first} to {first + self._chunksize - 1})"
+    def what(self, index: int, items: tuple[int, int] | None = None) -> str:
+        return piece_name(self._func, self._starts[index], self._starts[index + 1], items)
 
-    def settle(self, index: int, ok: bool, value: Any) -> bool:
-        self._settled += 1
-        if not ok:
-            if self._failed is None or index < self._failed[0]:
-                self._failed = (index, value)
-            self._parts.clear()
-        elif self._failed is None:
-            self._parts[index] = value
-        return self._settled == self._total
+    def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
+        parts, starts = self._parts, self._starts
+        if index not in parts:
+            parts[index] = ok, value
+            if self.on_progress is not None:
+                self.on_progress(starts[index + 1] - starts[index])
+            if ok and nanoseconds and (pool := self._pool) is not None:
+                pool._engine.learn(self._func, nanoseconds, len(value))
+        if len(parts) < len(starts) - 1:
+            return False
+        if self._outcome is None:
+            self.__dict__.setdefault("_outcome", self._joined())
+        return True
 
-    def seal(self, total: int) -> bool:
-        self._total = total
-        return self._settled == total
+    def _joined(self) -> tuple[bool, Any]:
+        values: list[T] = []
+        for index in range(len(self._parts)):
+            ok, value = self._parts[index]
+            if not ok:
+                return False, value
+            values += value
+        return True, values
 
     def conclude(self) -> None:
-        if self._failed is None:
-            in_order = map(self._parts.pop, range(len(self._parts)))
-            self._success, self._value = True, list(itertools.chain.from_iterable(in_order))
-        else:
-            self._success, self._value = False, self._failed[1]
         super().conclude()
+        self._parts = {}
 
     def be_empty(self) -> None:
         """There is nothing to do, and no callback for it."""
-        self._success, self._value = True, []
-        self._release()
+        self._outcome = True, []
+        self._ready = True
+        self._pool = None
+
+
+def name(func: Any) -> str:
+    """What error messages call a task."""
+    return f"{getattr(func, '__qualname__', None) or type(func).__qualname__}()"
+
+
+def piece_name(func: Any, start: int, end: int, items: tuple[int, int] | None) -> str:
+    """What error messages call a page, or some of its items."""
+    if items is not None:
+        start, end = start + items[0], min(end, start + items[0] + items[1])
+    if end - start == 1:
+        return f"item {start} of {name(func)}"
+    return f"items {start} to {end - 1} of {name(func)}"
+
+
+def open_latch(latch: threading.Lock) -> None:
+    """Let the thread go that waits for this lock. It may be open already."""
+    try:
+        latch.release()
+    except RuntimeError:
+        pass
 
 
 def report() -> None:

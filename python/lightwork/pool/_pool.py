@@ -1,4 +1,5 @@
-"""Pool: the faces of an engine whose crew are processes. API and defaults are those of `multiprocessing.pool.Pool`."""
+"""Pool: the faces of an engine whose crew are processes. API and defaults are those of `multiprocessing.pool.Pool`;
+what it has besides is keyword-only."""
 
 from __future__ import annotations
 
@@ -10,32 +11,40 @@ from functools import partial
 from multiprocessing import util
 from multiprocessing.context import BaseContext
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from ._chunks import checked_chunksize, chunks, default_chunksize, mapstar, starmapstar
+from ..cpus import usable_cpus
+from ._chunks import as_sequence, checked_chunksize, equal_pages, guided_pages
+from ._comfort import seeded, show_progress
 from ._crew import Crew, ProcessCrew
 from ._engine import CLOSE, RUN, TERMINATE, Engine
+from ._futures import Future, FutureJob
 from ._imap import IMapIterator, IMapUnorderedIterator, Stream
-from ._jobs import ApplyResult, Callback, MapResult
-from ._wire import Errand, Pickled
-from ._worker import worker
+from ._jobs import ApplyResult, Callback, MapResult, name
+from ._wire import CALL, CALL_WITH_KEYWORDS, MAP, ONE_BY_ONE, STARMAP, Errand, ProcessDesk, ProcessWire
+from ._worker import serve
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Pool:
     """Worker processes that run functions for you.
 
-    `processes`: how many; default: as many as the CPUs that this process may use. Each worker first calls
-    `initializer(*initargs)`; if that raises, the pool is broken and every job fails with PoolBroken, whose cause is
-    what the initializer raised. A worker is replaced after `maxtasksperchild` tasks, and when it dies: then the task
-    that it ran fails with WorkerDied, no other.
+    `processes`: how many; default: `lightwork.usable_cpus()`. Each worker first calls `initializer(*initargs)`; if that
+    raises, the pool is broken and every job fails with PoolBroken, whose cause is what the initializer raised. A worker
+    is replaced after `maxtasksperchild` tasks, and when it dies: then the task that it ran fails with WorkerDied, no
+    other.
+
+    `timeout`: seconds that a call may take once it runs; then its worker is killed and the call fails with TaskTimeout.
+    `retries`: how often a call is begun again whose worker died. Both are defaults for the methods' own parameters.
+    `memory_limit`: bytes of its own memory that a worker may use; one that uses more is killed, and its call fails with
+    WorkerDied. Native libraries (BLAS, OpenMP) get their share of the processors in each worker, unless environment
+    variables such as OMP_NUM_THREADS say otherwise.
 
     Raises ValueError for counts less than 1, TypeError for an initializer that is not callable, what starting a process
     raises (OSError, mostly).
     """
-
-    _wrap_exception = True
 
     # For __del__, if __init__ fails.
     _state = "INIT"
@@ -53,6 +62,10 @@ class Pool:
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
         context: BaseContext | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        memory_limit: int | None = None,
     ) -> None:
         self._pid = os.getpid()
         self._pool: list[Any] = []
@@ -61,25 +74,24 @@ class Pool:
             raise ValueError(f"maxtasksperchild has to be a positive int or None, not {maxtasksperchild!r}")
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer has to be callable or None, not {initializer!r}")
+        if memory_limit is not None and memory_limit <= 0:
+            raise ValueError(f"memory_limit has to be a positive number of bytes or None, not {memory_limit!r}")
+        self._timeout = _checked_timeout(timeout)
+        self._retries = _checked_retries(retries)
+        self._limited = timeout is not None or retries > 0
         self._maxtasksperchild = maxtasksperchild
         self._initializer = initializer
         self._initargs = initargs
+        self._memory_limit = memory_limit
         self._ctx = context if context is not None else self._default_context()
-        self._engine = self._make_engine()
-        self._engine.crew = crew = self._make_crew()
+        self._engine = engine = self._make_engine()
+        engine.crew = crew = self._make_crew(engine)
         self._pool = crew.workers
-        self._cache = self._engine.jobs
-        self._result_handler = self._engine.thread
-        self._worker_handler = crew.thread
-        crew.fill()  # forks before there are threads
-        try:
-            self._engine.thread.start()
-        except BaseException:
-            crew.kill()
-            raise
+        self._cache = engine.jobs
+        crew.fill()
         # Not a method of this pool: it must be collectable while it runs. At exit it is called before the stdlib
         # terminates daemonic processes.
-        self._terminate = util.Finalize(self, self._engine.terminate, exitpriority=15)
+        self._terminate = util.Finalize(self, engine.terminate, exitpriority=15)
         self._state = RUN
 
     @staticmethod
@@ -89,19 +101,34 @@ class Pool:
         return get_context()
 
     def _make_engine(self) -> Engine:
-        return Engine(Pickled(), self._ctx.SimpleQueue(), self._ctx.SimpleQueue())
+        return Engine(ProcessWire(self._processes))
 
-    def _make_crew(self) -> Crew:
-        engine = self._engine
+    def _make_crew(self, engine: Engine) -> Crew:
+        wire = engine.wire
+        assert isinstance(wire, ProcessWire)
         errand = None if self._initializer is None else Errand(self._initializer, tuple(self._initargs))
-        args = (engine.taskq, engine.resultq, errand, (), self._maxtasksperchild, self._wrap_exception)
-        return ProcessCrew(engine, partial(self.Process, self._ctx, target=worker, args=args), self._processes)
+        settings = (errand, (), self._maxtasksperchild, self._processes)
+        process, ctx = self.Process, self._ctx
+        parts = (wire.tasks, wire.results, wire.rows)
+
+        def make(row: int) -> Any:
+            return process(ctx, target=serve, args=(ProcessDesk(*parts, row), *settings))
+
+        return ProcessCrew(engine, make, self._processes, wire.rows, self._memory_limit)
 
     # -- one call
 
-    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> T:
+    def apply(
+        self,
+        func: Callable[..., T],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> T:
         """`func(*args, **kwds)`, in a worker. Raises what it raises, and what `AsyncResult.get` does."""
-        return self.apply_async(func, args, kwds).get()
+        return self.apply_async(func, args, kwds, timeout=timeout, retries=retries).get()
 
     def apply_async(
         self,
@@ -110,27 +137,69 @@ class Pool:
         kwds: Mapping[str, Any] = {},
         callback: Callback | None = None,
         error_callback: Callback | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
     ) -> ApplyResult[T]:
         """Begin `func(*args, **kwds)` in a worker.
 
         When it is over, `callback(value)` or `error_callback(exception)` is called in a thread of the pool, which does
         nothing else meanwhile; what a callback raises is printed. What cannot be pickled is the job's error, raised by
-        its `get()`. Raises ValueError if the pool is not running.
+        its `get()`. `timeout` and `retries` are as for the pool. Raises ValueError if the pool is not running.
+        """
+        if self._state != RUN or self._pid != os.getpid():
+            self._check_running()
+        job: ApplyResult[T] = ApplyResult(self, func, callback, error_callback)
+        if timeout is not None or retries is not None or self._limited:
+            self._limit(job, timeout, retries)
+        if kwds:
+            self._engine.begin_call(job, CALL_WITH_KEYWORDS, func, (tuple(args), dict(kwds)))
+        else:
+            self._engine.begin_call(job, CALL, func, args if type(args) is tuple else tuple(args))
+        return job
+
+    def submit(self, func: Callable[P, T], /, *args: P.args, **kwds: P.kwargs) -> Future[T]:
+        """Begin `func(*args, **kwds)`; returns a `concurrent.futures.Future`. Raises ValueError if the pool is not
+        running.
+
+        `cancel()` of the future takes the call out of the queue; it does not end one that runs.
         """
         self._check_running()
-        job: ApplyResult[T] = ApplyResult(self, callback, error_callback, _name(func))
-        self._engine.begin(job, partial(self._engine.submit, job.id, 0, func, args, kwds))
-        return job
+        job: FutureJob[T] = FutureJob(self, func)
+        self._limit(job, None, None)
+        self._engine.begin_call(job, CALL_WITH_KEYWORDS, func, (args, kwds))
+        return job.future
+
+    def _limit(self, job: Any, timeout: float | None, retries: int | None) -> None:
+        if timeout is not None or self._timeout is not None:
+            job.timeout = self._timeout if timeout is None else _checked_timeout(timeout)
+        if retries or self._retries:
+            job.allow(self._retries if retries is None else _checked_retries(retries))
 
     # -- one call per item
 
-    def map(self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None = None) -> list[T]:
-        """`[func(x) for x in iterable]`, in the workers; they take `chunksize` items at a time.
+    def map(
+        self,
+        func: Callable[[Any], T],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        progress: bool = False,
+        seed: int | None = None,
+    ) -> list[T]:
+        """`[func(x) for x in iterable]`, in the workers.
+
+        They take `chunksize` items at a time; by default many at first and fewer towards the end, so that they end
+        together, and single ones if there is a `timeout`, which is for each item. A chunk whose worker died is begun
+        again `retries` times. `progress`: show a bar. `seed`: seed `random` and numpy's generator before each item,
+        with a number made of `seed` and the item's, so that results do not depend on which worker has which item.
 
         Waits for all calls; if some raised, raises what the first chunk with an error raised, and what
         `AsyncResult.get` does. Raises ValueError if `chunksize` is less than 1 or the pool is not running.
         """
-        return self._map_async(func, iterable, mapstar, chunksize).get()
+        return self._map_async(MAP, func, iterable, chunksize, None, None, timeout, retries, progress, seed).get()
 
     def map_async(
         self,
@@ -139,15 +208,30 @@ class Pool:
         chunksize: int | None = None,
         callback: Callback | None = None,
         error_callback: Callback | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        progress: bool = False,
+        seed: int | None = None,
     ) -> MapResult[T]:
         """Begin a `map`; callbacks as in `apply_async`, but none is called for an empty iterable."""
-        return self._map_async(func, iterable, mapstar, chunksize, callback, error_callback)
+        return self._map_async(
+            MAP, func, iterable, chunksize, callback, error_callback, timeout, retries, progress, seed
+        )
 
     def starmap(
-        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
+        self,
+        func: Callable[..., T],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        progress: bool = False,
+        seed: int | None = None,
     ) -> list[T]:
         """`[func(*x) for x in iterable]`, otherwise like `map`."""
-        return self._map_async(func, iterable, starmapstar, chunksize).get()
+        return self._map_async(STARMAP, func, iterable, chunksize, None, None, timeout, retries, progress, seed).get()
 
     def starmap_async(
         self,
@@ -156,62 +240,126 @@ class Pool:
         chunksize: int | None = None,
         callback: Callback | None = None,
         error_callback: Callback | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        progress: bool = False,
+        seed: int | None = None,
     ) -> MapResult[T]:
         """Begin a `starmap`; callbacks as in `map_async`."""
-        return self._map_async(func, iterable, starmapstar, chunksize, callback, error_callback)
+        return self._map_async(
+            STARMAP, func, iterable, chunksize, callback, error_callback, timeout, retries, progress, seed
+        )
 
     def _map_async(
         self,
+        tag: int,
         func: Callable[..., T],
         iterable: Iterable[Any],
-        mapper: Callable[..., list[T]],
-        chunksize: int | None = None,
-        callback: Callback | None = None,
-        error_callback: Callback | None = None,
+        chunksize: int | None,
+        callback: Callback | None,
+        error_callback: Callback | None,
+        timeout: float | None,
+        retries: int | None,
+        progress: bool,
+        seed: int | None,
     ) -> MapResult[T]:
         self._check_running()
-        items: Any = iterable if hasattr(iterable, "__len__") else list(iterable)
-        size = default_chunksize(len(items), self._processes) if chunksize is None else checked_chunksize(chunksize)
-        job: MapResult[T] = MapResult(self, size, callback, error_callback, _name(func))
+        size = None if chunksize is None else checked_chunksize(chunksize)
+        try:
+            items = as_sequence(iterable)
+        except Exception as e:  # the iterable raised
+            return self._failed_map(func, e, callback, error_callback)
+        if timeout is not None or self._timeout is not None:
+            size, tag = size or 1, tag | ONE_BY_ONE
+        starts = (
+            guided_pages(len(items), self._processes, self._pace(func))
+            if size is None
+            else equal_pages(len(items), size)
+        )
+        job: MapResult[T] = MapResult(self, func, starts, callback, error_callback)
+        self._limit(job, timeout, retries)
+        if progress and len(items):
+            show_progress(job, len(items), name(func))
+        if seed is not None:
+            func, items, tag = seeded(func, items, seed, tag)
         if len(items) == 0:
             job.be_empty()
         else:
-            self._engine.begin(job, partial(self._submit_chunks, job, func, items, mapper, size))
+            self._engine.begin(job, partial(self._submit_pages, job, tag, func, items, starts))
         return job
 
-    def _submit_chunks(
-        self, job: MapResult[T], func: Callable[..., T], items: Iterable[Any], mapper: Callable[..., list[T]], size: int
-    ) -> None:
-        index = 0
+    def _pace(self, func: Any) -> float | None:
         try:
-            for chunk in chunks(items, size):
-                self._engine.submit(job.id, index, mapper, ((func, chunk),), {})
-                index += 1
-        except Exception as e:  # the iterable raised
-            self._engine.fail(job.id, index, e)
-            index += 1
-        self._engine.seal(job.id, index)
+            return self._engine.pace.get(func)
+        except TypeError:
+            return None  # it cannot be hashed
+
+    def _submit_pages(self, job: MapResult[T], tag: int, func: Callable[..., T], items: Any, starts: list[int]) -> None:
+        for index in range(len(starts) - 1):
+            self._engine.send(job, index, tag, func, items[starts[index] : starts[index + 1]])
+
+    def _failed_map(
+        self, func: Any, error: Exception, callback: Callback | None, error_callback: Callback | None
+    ) -> MapResult[T]:
+        job: MapResult[T] = MapResult(self, func, [0, 1], callback, error_callback)
+        self._engine.begin(job, partial(self._engine.settle, job, 0, False, error))
+        return job
 
     # -- iterators
 
-    def imap(self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator[T]:
-        """An iterator of `func(x)` for each item, in order, which begins as many calls ahead as keep the workers busy.
+    def imap(
+        self,
+        func: Callable[[Any], T],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> IMapIterator[T]:
+        """An iterator of `func(x)` for each item, in order, which looks ahead.
 
-        The iterable is consumed in the thread that calls `imap` and `next`. Raises ValueError if `chunksize` is less
-        than 1 or the pool is not running. See `IMapIterator.next` for what that raises.
+        At most `buffersize` items (default: as many chunks as keep the workers busy) are taken from the iterable and
+        their results not yet asked for. The iterable is consumed in the thread that calls `imap` and `next`. Raises
+        ValueError if `chunksize` or `buffersize` is less than 1 or the pool is not running. See `IMapIterator.next` for
+        what that raises.
         """
-        return IMapIterator(self, self._stream(func, iterable, chunksize, ordered=True))
+        return self._imap(IMapIterator, func, iterable, chunksize, buffersize, timeout, retries)
 
-    def imap_unordered(self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator[T]:
+    def imap_unordered(
+        self,
+        func: Callable[[Any], T],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> IMapIterator[T]:
         """Like `imap`, with the results as they come."""
-        return IMapUnorderedIterator(self, self._stream(func, iterable, chunksize, ordered=False))
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize, timeout, retries)
 
-    def _stream(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int, ordered: bool) -> Stream:
+    def _imap(
+        self,
+        kind: type[IMapIterator[T]],
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int,
+        buffersize: int | None,
+        timeout: float | None,
+        retries: int | None,
+    ) -> IMapIterator[T]:
         self._check_running()
-        window = max(2 * self._processes, 8)
-        stream = Stream(self._engine, func, iterable, checked_chunksize(chunksize), window, ordered, _name(func))
+        size = checked_chunksize(chunksize)
+        if buffersize is not None and buffersize < 1:
+            raise ValueError(f"buffersize has to be at least 1, not {buffersize!r}")
+        window = max(2 * self._processes, 8) if buffersize is None else max(1, buffersize // size)
+        ordered = kind is not IMapUnorderedIterator
+        stream = Stream(self._engine, func, iterable, size, window, ordered)
+        self._limit(stream, timeout, retries)
         self._engine.begin(stream, stream.top_up)
-        return stream
+        return kind(self, stream, size > 1)
 
     # -- ends
 
@@ -236,7 +384,7 @@ class Pool:
         if self._state == CLOSE:
             self._engine.submit_streams()
         self._engine.crew.join()
-        self._result_handler.join()
+        self._engine.join()
 
     def __enter__(self) -> Pool:
         self._check_running()
@@ -270,7 +418,7 @@ class Pool:
 
 def _checked_processes(processes: int | None) -> int:
     if processes is None:
-        return _usable_cpus()
+        return usable_cpus()
     try:
         count = operator.index(processes)
     except TypeError:
@@ -280,12 +428,13 @@ def _checked_processes(processes: int | None) -> int:
     return count
 
 
-def _usable_cpus() -> int:
-    count: Callable[[], int | None] | None = getattr(os, "process_cpu_count", None)
-    return (count() if count is not None else len(os.sched_getaffinity(0))) or 1
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout has to be a positive number of seconds or None, not {timeout!r}")
+    return timeout
 
 
-def _name(func: Any) -> str:
-    """What error messages call the task."""
-    name = getattr(func, "__qualname__", None) or type(func).__qualname__
-    return f"{name}()"
+def _checked_retries(retries: int) -> int:
+    if retries < 0:
+        raise ValueError(f"retries has to be 0 or more, not {retries!r}")
+    return retries

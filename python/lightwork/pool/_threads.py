@@ -1,4 +1,5 @@
-"""ThreadPool: the same engine over threads. Nothing is pickled; exceptions are the very objects that tasks raised."""
+"""ThreadPool, and SerialPool for debugging: the same engine over threads, or over the caller's own. Nothing is pickled;
+exceptions are the very objects that tasks raised."""
 
 from __future__ import annotations
 
@@ -11,19 +12,20 @@ from multiprocessing.context import BaseContext
 from multiprocessing.dummy import DummyProcess
 from typing import Any
 
-from . import _wire
+from ..errors import TaskTimeout
 from ._crew import Crew
 from ._engine import PATIENCE, Engine
 from ._pool import Pool
-from ._worker import worker
+from ._wire import SerialWire, ThreadDesk, ThreadWire
+from ._worker import run_one, serve
 
 
 class ThreadPool(Pool):
-    """Worker threads that run functions for you. Like Pool, but nothing can end a task that runs: `terminate` drops
-    those that have not begun and returns, and a `join` after it waits at most 5 s for the others; they end with the
-    process."""
+    """Worker threads that run functions for you.
 
-    _wrap_exception = False
+    Like Pool, but nothing can end a task that runs: one that is over its `timeout`, or cancelled, goes on, and what
+    comes of it is ignored; `terminate` drops those that have not begun and returns, and a `join` after it waits at most
+    5 s for the others; they end with the process."""
 
     @staticmethod
     def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:
@@ -35,36 +37,46 @@ class ThreadPool(Pool):
         processes: int | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
+        *,
+        timeout: float | None = None,
     ) -> None:
-        super().__init__(processes, initializer, initargs)
+        super().__init__(processes, initializer, initargs, timeout=timeout)
 
     def _make_engine(self) -> Engine:
-        return Engine(_wire.Direct(), queue.SimpleQueue(), queue.SimpleQueue())
+        return Engine(ThreadWire())
 
-    def _make_crew(self) -> Crew:
-        engine = self._engine
-        args = (engine.taskq, engine.resultq, self._initializer, tuple(self._initargs))
-        return ThreadCrew(engine, partial(self.Process, self._ctx, target=worker, args=args), self._processes)
+    def _make_crew(self, engine: Engine) -> Crew:
+        wire = engine.wire
+        assert isinstance(wire, ThreadWire)
+        settings = (self._initializer, tuple(self._initargs))
+        process, ctx = self.Process, self._ctx
+
+        def make(desk: ThreadDesk) -> Any:
+            return process(ctx, target=serve, args=(desk, *settings))
+
+        return ThreadCrew(engine, make, [ThreadDesk(wire) for _ in range(self._processes)])
 
 
 class ThreadCrew:
-    """Threads do not die, so nobody needs to watch them: this crew has no thread of its own."""
+    """Threads do not die, so nobody needs to watch them: this crew has a thread of its own only once there are
+    time-outs."""
 
     thread: threading.Thread | None = None
 
-    def __init__(self, engine: Engine, make: Callable[[], Any], size: int) -> None:
+    def __init__(self, engine: Engine, make: Callable[[ThreadDesk], Any], desks: list[ThreadDesk]) -> None:
         self.workers: list[Any] = []
         self._engine = engine
         self._make = make
-        self._size = size
+        self._desks = desks
         self._killed = False
+        self._bell = threading.Event()
         self._sent_home = threading.Lock()  # taken for ever by the first who sends them
 
     def fill(self) -> None:
         """Start the threads. If one cannot be started, send the others home and raise RuntimeError."""
         try:
-            for _ in range(self._size):
-                thread = self._make()
+            for desk in self._desks:
+                thread = self._make(desk)
                 thread.daemon = True
                 thread.start()
                 self.workers.append(thread)
@@ -73,14 +85,26 @@ class ThreadCrew:
             raise
 
     def nudge(self) -> None:
-        # In the result thread, so that what is said there before comes first.
-        self._engine.call(lambda: self._send_home() if self._engine.drained() else None)
+        if self._engine.drained():
+            self._send_home()
+        elif self._engine.timed and self.thread is None:
+            self.thread = threading.Thread(target=self._watch, name="lightwork-pool-crew", daemon=True)
+            self.thread.start()
+        self._bell.set()
+
+    def stop_working_for(self, job_id: int) -> None:
+        """It cannot be done."""
+
+    def works_for(self, job_id: int) -> bool:
+        return any(desk.claimed()[0] == job_id for desk in self._desks)
 
     def kill(self) -> None:
         self._killed = True
         try:
+            wire = self._engine.wire
+            assert isinstance(wire, ThreadWire)
             while True:
-                self._engine.taskq.get_nowait()
+                wire.tasks.get_nowait()
         except queue.Empty:
             self._send_home()
 
@@ -91,6 +115,95 @@ class ThreadCrew:
 
     def _send_home(self) -> None:
         if self._sent_home.acquire(blocking=False):
-            for _ in self.workers:
-                self._engine.taskq.put(None)
-            self._engine.resultq.put((_wire.STOP,))
+            self._engine.wire.dismiss(len(self._desks))
+            self._engine.end()
+            self._bell.set()
+
+    def _watch(self) -> None:
+        """Settle the tasks that are over their time."""
+        while not self._sent_home.locked():
+            timed = dict(self._engine.timed)
+            next_look = [*timed.values()]
+            for desk in self._desks:
+                job_id, index, age = desk.claimed()
+                seconds, job = timed.get(job_id), self._engine.jobs.get(job_id)
+                if seconds is None or job is None:
+                    continue
+                if age < seconds:
+                    next_look.append(seconds - age)
+                else:
+                    error = TaskTimeout(f"{job.what(index)} took longer than {seconds} s")
+                    self._engine.settle(job, index, False, error)
+            self._bell.wait(max(0.001, min(next_look)) if next_look else None)
+            self._bell.clear()
+
+
+class SerialPool(Pool):
+    """No workers: each call is made at once, in the caller's thread, for a debugger to see. Results, errors and
+    callbacks are as of a ThreadPool; a `timeout` is not enforced."""
+
+    def _make_engine(self) -> Engine:
+        wire = SerialWire()
+        wire.run = run_one
+        return Engine(wire)
+
+    def _make_crew(self, engine: Engine) -> Crew:
+        return SerialCrew(engine, partial(self._initializer, *self._initargs) if self._initializer else None)
+
+
+class SerialCrew:
+    thread: threading.Thread | None = None
+
+    def __init__(self, engine: Engine, initialize: Callable[[], object] | None) -> None:
+        self.workers: list[Any] = []
+        self._engine = engine
+        self._initialize = initialize
+
+    def fill(self) -> None:
+        if self._initialize is not None:
+            try:
+                self._initialize()
+            except Exception as e:
+                self._engine.break_("the pool's initializer raised", e)
+
+    def nudge(self) -> None:
+        if self._engine.drained():
+            self._engine.end()
+
+    def stop_working_for(self, job_id: int) -> None:
+        """Nobody works."""
+
+    def works_for(self, job_id: int) -> bool:
+        return False
+
+    def kill(self) -> None:
+        """Nobody to kill."""
+
+    def join(self) -> None:
+        """Nobody to wait for."""
+
+
+def make_pool(
+    backend: str,
+    processes: int | None,
+    initializer: Callable[..., object] | None,
+    initargs: Iterable[Any],
+    maxtasksperchild: int | None,
+    context: BaseContext | None,
+    *,
+    timeout: float | None,
+    retries: int,
+    memory_limit: int | None,
+) -> Pool:
+    """The pool of a backend: "processes", "threads" or "serial". Raises ValueError for another one.
+
+    What only processes can do (`maxtasksperchild`, `retries`, `memory_limit`) the others have no need of.
+    """
+    if backend == "processes":
+        limits: Any = {"timeout": timeout, "retries": retries, "memory_limit": memory_limit}
+        return Pool(processes, initializer, initargs, maxtasksperchild, context, **limits)
+    if backend == "threads":
+        return ThreadPool(processes, initializer, initargs, timeout=timeout)
+    if backend == "serial":
+        return SerialPool(1, initializer, initargs)
+    raise ValueError(f"cannot find backend {backend!r}: it is 'processes', 'threads' or 'serial'")

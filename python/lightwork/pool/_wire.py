@@ -1,146 +1,332 @@
 """What travels between a pool and its workers, and how it is packed.
 
-The task queue carries a `Task` for each piece of work, then one None for each worker that is to leave. The result queue
-carries flat tuples, which the queue sends without pickle:
+A task is a piece of a job: one call, or a page of items. It travels with its job's number, its own number in the job, a
+tag that says how to run it, and the function. An outcome travels back with the same two numbers. Job 0 is no job:
 
-    from a worker    (READY, pid)                                       it has run the initializer
-                     (TAKEN, pid, job, index)                           it has this piece now
-                     (DONE, pid, job, index, value)
-                     (FAILED, pid, job, index, exception, text, summary)
-                     (UNFIT, pid, exception, text, summary)             the initializer raised; it leaves
-    from the parent  (GONE, pid, exitcode)                              this worker has ended
-                     (CALL,)                                            one of the engine's own calls is due
-                     (STOP,)                                            nothing follows
+    to a worker      LEAVE                    there is no more work
+    to the parent    UNFIT, a failure         a worker's initializer raised; it leaves
+                     MARK, n                  the parent's own: all that was sent before has been read
 
-A worker's messages reach the queue before it ends, and GONE is put after it ended: so whoever reads GONE has read all
-that the worker had to say, and what it had taken and not given back was lost with it.
+Between processes a task is in the task queue, or claimed in its worker's row, or its outcome is in the result queue,
+whatever dies at whatever moment. A dead worker's outcomes were sent before it died, so whoever has read the MARK that
+the parent sent after the death has read them all; what the row still claims then, and has no outcome, was lost with it.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-from collections import ChainMap
+import queue
+import time
+from collections import ChainMap, deque
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from multiprocessing.reduction import ForkingPickler
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
+from .. import _native
 from ..errors import formatted
+from ..reduction import SharedCell, dumps
 from ._errors import MaybeEncodingError, described, quoted, rebuild_exc
 
-READY, TAKEN, DONE, FAILED, UNFIT, GONE, CALL, STOP = range(8)
-
 Function = Callable[..., Any]
-Work = tuple[Function, Any, Any]
 Failure = tuple[Any, str, str]
+#: (job, index, tag, nanoseconds it took, sealed, object)
+Outcome = tuple[int, int, int, int, bool, Any]
+Sink = Callable[[Outcome], object]
+
+# How to run a task: func(*obj), func(*obj[0], **obj[1]), for each item of a page func(item), or func(*item).
+CALL, CALL_WITH_KEYWORDS, MAP, STARMAP, LEAVE = range(5)
+KIND = 7
+BY_VALUE = 8
+"""Flag: the function may keep state, so each task has a copy of its own."""
+ONE_BY_ONE = 16
+"""Flag: say which item of a page is worked on, for each."""
+
+DONE, FAILED, UNFIT, MARK = range(4)
 
 
 class Wire(Protocol):
-    """How tasks and outcomes are packed for the other side."""
+    """The parent's end."""
 
-    def pack_work(self, work: Work) -> Any: ...
-    def unpack_work(self, packed: Any) -> Work: ...
-    def pack_value(self, value: Any) -> Any: ...
-    def unpack_value(self, packed: Any, what: str) -> Any: ...
-    def pack_failure(self, exc: BaseException) -> Failure: ...
-    def unpack_failure(self, failure: Failure) -> BaseException: ...
+    def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
+        """Queue a task. Raises what pickling it raises."""
 
+    def receive(self, sink: Sink, timeout: float | None) -> int:
+        """Give all outcomes that are there to `sink`, waiting at most `timeout` seconds for the first."""
 
-class Direct:
-    """Between threads: everything is the very object."""
+    def open(self, tag: int, sealed: bool, obj: Any, what: Callable[[], str]) -> tuple[bool, Any]:
+        """(True, the value) or (False, the exception) of an outcome."""
 
-    def pack_work(self, work: Work) -> Any:
-        return work
+    def mark(self, number: int) -> None:
+        """Send a MARK."""
 
-    def unpack_work(self, packed: Any) -> Work:
-        return packed  # type: ignore[no-any-return]
+    def withdraw(self, jobs: set[int]) -> list[int]:
+        """Take the tasks of these jobs back that no worker has claimed; returns the jobs of those."""
 
-    def pack_value(self, value: Any) -> Any:
-        return value
-
-    def unpack_value(self, packed: Any, what: str) -> Any:
-        return packed
-
-    def pack_failure(self, exc: BaseException) -> Failure:
-        return exc, "", ""
-
-    def unpack_failure(self, failure: Failure) -> BaseException:
-        return failure[0]  # type: ignore[no-any-return]
+    def dismiss(self, workers: int) -> None:
+        """Tell that many workers to leave."""
 
 
-class Pickled:
-    """Between processes. Each part is pickled on its own, so that one which fails spoils nothing but itself."""
+# -- between processes
 
-    def pack_work(self, work: Work) -> bytes:
-        return dumps_portably(work)
 
-    def unpack_work(self, packed: bytes) -> Work:
-        return pickle.loads(packed)  # type: ignore[no-any-return]
+class TaskQueue(SharedCell, _native.TaskQueue):
+    """Tasks on their way to workers, or outcomes on their way back."""
 
-    def pack_value(self, value: Any) -> bytes:
-        return dumps(value)
 
-    def unpack_value(self, packed: bytes, what: str) -> Any:
-        """Raises MaybeEncodingError, with the reason as its cause, for a result that cannot be unpickled here."""
+class Rows(SharedCell, _native.Rows):
+    """What each worker is doing."""
+
+
+class ProcessWire:
+    """Queues in shared memory. Each part is pickled on its own, so that one which fails spoils nothing but itself."""
+
+    def __init__(self, workers: int) -> None:
+        self.tasks = TaskQueue()
+        self.results = TaskQueue()
+        self.rows = Rows(workers)
+        self.receive = self.results.receive
+        self.withdraw = self.tasks.withdraw
+        self._words: dict[Function, bytes] = {}
+
+    def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
+        word = self._words.get(func) if type(func) in _BY_NAME else None
+        if word is None:
+            word, by_name = self._word(func)
+            if not by_name:
+                tag |= BY_VALUE
         try:
-            return pickle.loads(packed)
+            self.tasks.put(job, index, tag, word, obj)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            try:
+                packed = _cloud_dumps(obj)
+            except Exception:
+                packed = None
+            if packed is None:
+                raise
+            self.tasks.put(job, index, tag, word, Sealed(packed))
+
+    def _word(self, func: Function) -> tuple[bytes, bool]:
+        """The function's pickle, and whether that is only its name; such ones are remembered."""
+        if type(func) in _BY_NAME and isinstance(getattr(func, "__self__", None), ModuleType | None):
+            try:
+                word = self._words[func] = pickle.dumps(func, 2)
+                return word, True
+            except (pickle.PicklingError, AttributeError, TypeError):
+                pass  # it has no name that leads to it
+        return dumps_portably(func), False
+
+    def open(self, tag: int, sealed: bool, obj: Any, what: Callable[[], str]) -> tuple[bool, Any]:
+        if tag == FAILED:
+            return False, unpack_failure(pickle.loads(obj) if sealed else obj)
+        if not sealed:
+            return True, obj
+        try:
+            return True, pickle.loads(obj)
         except Exception as e:
-            raise MaybeEncodingError(e, f"the result of {what}") from e
+            error = MaybeEncodingError(e, f"the result of {what()}")
+            error.__cause__ = e
+            return False, error
+
+    def mark(self, number: int) -> None:
+        self.results.put(0, number, MARK, b"", None)
+
+    def dismiss(self, workers: int) -> None:
+        for _ in range(workers):
+            self.tasks.put(0, 0, LEAVE, b"", None)
+
+
+_BY_NAME = {FunctionType, BuiltinFunctionType, type}
+
+
+class ProcessDesk:
+    """A worker's end."""
+
+    def __init__(self, tasks: TaskQueue, results: TaskQueue, rows: Rows, slot: int) -> None:
+        self.tasks = tasks
+        self.results = results
+        self.rows = rows
+        self.slot = slot
+        self._functions: dict[bytes, Function] = {}
+
+    def take(self) -> tuple[int, int, int, Any, bool, Any]:
+        """Wait for a task and claim it: (job, index, tag, function's word, sealed, object)."""
+        return self.tasks.take(self.rows, self.slot)
+
+    def function(self, tag: int, word: bytes) -> Function:
+        """The function that a task names. Raises what unpickling it raises."""
+        func: Function | None = self._functions.get(word)
+        if func is None:
+            func = pickle.loads(word)
+            assert func is not None
+            if not tag & BY_VALUE:
+                self._functions[word] = func
+        return func
+
+    def reply(self, tag: int, obj: Any) -> None:
+        """Send the outcome of the claimed task, and let go of it. Raises what pickling raises."""
+        self.results.reply(self.rows, self.slot, tag, obj)
+
+    def progress(self, first: int, count: int) -> None:
+        """These items of the page are worked on now."""
+        self.rows.progress(self.slot, first, count)
+
+    def ready(self) -> None:
+        self.rows.ready(self.slot)
 
     def pack_failure(self, exc: BaseException) -> Failure:
         text = formatted(exc)
         try:
-            return dumps(exc), text, described(exc)
+            return bytes(dumps(exc)), text, described(exc)
         except Exception as e:
-            return dumps(MaybeEncodingError(e, exc)), text, described(exc)
+            return bytes(dumps(MaybeEncodingError(e, exc))), text, described(exc)
 
-    def unpack_failure(self, failure: Failure) -> BaseException:
-        """The worker's exception, or a MaybeEncodingError that describes it; the cause is its remote traceback."""
-        packed, text, summary = failure
+    unseal = staticmethod(pickle.loads)
+
+
+def unpack_failure(failure: Failure) -> BaseException:
+    """The worker's exception, or a MaybeEncodingError that describes it; the cause is its remote traceback."""
+    packed, text, summary = failure
+    try:
+        exc = pickle.loads(packed)
+        if not isinstance(exc, BaseException):
+            raise TypeError(f"it was unpickled as {described(exc)}, which is no exception")
+    except Exception as e:
+        exc = MaybeEncodingError(e, summary)
+    return rebuild_exc(exc, quoted(text))
+
+
+# -- between threads: everything is the very object
+
+
+class ThreadWire:
+    """Queues in this process. Outcomes lie in `results`; a token in `news` says that one came. So a token may be lost,
+    or one too many (an interrupt can hit anywhere), but no outcome."""
+
+    def __init__(self) -> None:
+        self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.results: deque[Outcome] = deque()
+        self.news: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
+        self.tasks.put((job, index, tag, func, False, obj))
+
+    def reply(self, outcome: Outcome) -> None:
+        self.results.append(outcome)
+        self.news.put(None)
+
+    def receive(self, sink: Sink, timeout: float | None) -> int:
         try:
-            exc = pickle.loads(packed)
-            if not isinstance(exc, BaseException):
-                raise TypeError(f"it was unpickled as {described(exc)}, which is no exception")
-        except Exception as e:
-            exc = MaybeEncodingError(e, summary)
-        return rebuild_exc(exc, quoted(text))
+            if not self.results:
+                self.news.get(timeout is None or timeout > 0, timeout)
+            while not self.news.empty():
+                self.news.get_nowait()
+        except queue.Empty:
+            pass
+        count = 0
+        while self.results:
+            sink(self.results[0])
+            self.results.popleft()
+            count += 1
+        return count
+
+    def open(self, tag: int, sealed: bool, obj: Any, what: Callable[[], str]) -> tuple[bool, Any]:
+        return tag == DONE, obj
+
+    def mark(self, number: int) -> None:
+        self.reply((0, number, MARK, 0, False, None))
+
+    def withdraw(self, jobs: set[int]) -> list[int]:
+        kept, taken = [], []
+        try:
+            while True:
+                task = self.tasks.get_nowait()
+                if task[0] in jobs:
+                    taken.append(task[0])
+                else:
+                    kept.append(task)
+        except queue.Empty:
+            for task in kept:
+                self.tasks.put(task)
+        return taken
+
+    def dismiss(self, workers: int) -> None:
+        for _ in range(workers):
+            self.tasks.put((0, 0, LEAVE, None, False, None))
 
 
-class Task:
-    """One piece of work on its way to a worker.
+class ThreadDesk:
+    """A worker thread's end."""
 
-    Unpickling it gives the receipt. A message stays claimed until it is unpickled, and what a dead reader had claimed
-    goes to the next one: so a worker that dies before the receipt has lost nothing, and after it the parent knows.
-    (One that dies in the instant between its receipt and the end of its claim leaves both: the piece fails, and what
-    the next worker makes of it is not asked for.)
-    """
+    def __init__(self, wire: ThreadWire) -> None:
+        self._wire = wire
+        self._claim = (0, 0)
+        self._since = 0.0
 
-    __slots__ = ("index", "job", "work")
+    def take(self) -> tuple[int, int, int, Any, bool, Any]:
+        task: tuple[int, int, int, Any, bool, Any] = self._wire.tasks.get()
+        self._since = time.monotonic()
+        self._claim = task[:2]
+        return task
 
-    def __init__(self, job: int, index: int, work: Any) -> None:
-        self.job = job
-        self.index = index
-        self.work = work
+    def claimed(self) -> tuple[int, int, float]:
+        """(job or 0, index, seconds on this item)."""
+        return *self._claim, time.monotonic() - self._since
+
+    def function(self, tag: int, word: Function) -> Function:
+        return word
+
+    def reply(self, tag: int, obj: Any) -> None:
+        claim, self._claim = self._claim, (0, 0)
+        self._wire.reply((*claim, tag, 0, False, obj))
+
+    def progress(self, first: int, count: int) -> None:
+        self._since = time.monotonic()
+
+    def ready(self) -> None:
+        """Nobody looks."""
+
+    def pack_failure(self, exc: BaseException) -> Any:
+        return exc
+
+    @staticmethod
+    def unseal(obj: Any) -> Any:
+        return obj
+
+
+class SerialWire(ThreadWire):
+    """No workers: `send` runs the task at once, in the caller's thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run: Callable[[ThreadDesk], object]
+
+    def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
+        super().send(job, index, tag, func, obj)
+        self.run(SerialDesk(self))
+
+
+class SerialDesk(ThreadDesk):
+    def reply(self, tag: int, obj: Any) -> None:
+        if isinstance(obj, KeyboardInterrupt) and tag == FAILED:
+            raise obj  # meant for the program
+        super().reply(tag, obj)
+
+
+# -- pickling
+
+
+class Sealed:
+    """Something that only cloudpickle could pickle: unpickles as what it was."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _received, (self.job, self.index, self.work)
-
-
-_receipt: Callable[[int, int], None] | None = None
-
-
-def give_receipts(receipt: Callable[[int, int], None]) -> None:
-    """From now on call `receipt(job, index)` for each task that this process takes from a queue."""
-    global _receipt
-    _receipt = receipt
-
-
-def _received(job: int, index: int, work: Any) -> Task:
-    if _receipt is not None:
-        _receipt(job, index)
-    return Task(job, index, work)
+        return pickle.loads, (self._packed,)
 
 
 class Errand:
@@ -167,17 +353,10 @@ class _SealedErrand:
         func(*args)
 
 
-def dumps(obj: object) -> bytes:
-    """Pickle, honouring `ForkingPickler.register`."""
-    buffer = io.BytesIO()
-    ForkingPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(obj)
-    return buffer.getvalue()
-
-
 def dumps_portably(obj: object) -> bytes:
-    """`dumps`, or what cloudpickle makes of lambdas, closures and the like; pickle's own error if neither can."""
+    """Pickle, or what cloudpickle makes of lambdas, closures and the like; pickle's own error if neither can."""
     try:
-        return dumps(obj)
+        return bytes(dumps(obj))
     except (pickle.PicklingError, AttributeError, TypeError):
         try:
             return _cloud_dumps(obj)

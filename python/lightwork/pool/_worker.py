@@ -3,105 +3,148 @@ goes on; only `os._exit`, a signal or a broken queue end it early."""
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
+from itertools import starmap
+from multiprocessing.process import current_process
 from types import FrameType
 from typing import Any
 
+from ..cpus import share_cpus
 from ._errors import MaybeEncodingError
-from ._wire import DONE, FAILED, READY, TAKEN, UNFIT, Direct, Function, Pickled, Task, Wire, give_receipts
+from ._wire import (
+    CALL,
+    CALL_WITH_KEYWORDS,
+    DONE,
+    FAILED,
+    KIND,
+    MAP,
+    ONE_BY_ONE,
+    UNFIT,
+    Function,
+    ProcessDesk,
+    ThreadDesk,
+)
+
+Desk = ProcessDesk | ThreadDesk
+
+SHORT = 100_000
+LONG = 1_000_000
+"""Nanoseconds. Items of a page are called in blocks that take between these; a slower item is a block of its own. So a
+death report names the item, or of very fast ones the thousandth of a second."""
 
 
-def worker(
-    inqueue: Any,
-    outqueue: Any,
+def serve(
+    desk: Desk,
     initializer: Function | None = None,
     initargs: Iterable[Any] = (),
     maxtasks: int | None = None,
-    wrap_exception: bool = False,
+    colleagues: int = 1,
 ) -> None:
-    """Serve a pool until it says so, or for `maxtasks` tasks.
+    """Serve a pool of `colleagues` workers until it says so, or for `maxtasks` tasks.
 
-    `wrap_exception`: the pool is in another process, so everything is pickled and exceptions take their traceback along
-    as text. Raises ValueError if `maxtasks` is less than 1.
+    Raises ValueError if `maxtasks` is less than 1.
     """
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
         raise ValueError(f"maxtasks has to be a positive int or None, not {maxtasks!r}")
-    wire: Wire = Pickled() if wrap_exception else Direct()
-    me = os.getpid() if wrap_exception else threading.get_ident()
     interrupts = _Interrupts()
-    if wrap_exception:
-        give_receipts(lambda job, index: outqueue.put((TAKEN, me, job, index)))
+    if isinstance(desk, ProcessDesk):
         interrupts.install()
+        share_cpus(colleagues)
+        current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # it may have children
     if initializer is not None:
-        ok, value = _attempt(interrupts, lambda: initializer(*initargs))
-        if not ok:
-            outqueue.put((UNFIT, me, *wire.pack_failure(value)))
-            return
-    outqueue.put((READY, me))
-    _serve(wire, me, interrupts, inqueue.get, outqueue.put, maxtasks)
-
-
-def _serve(
-    wire: Wire,
-    me: int,
-    interrupts: _Interrupts,
-    get: Callable[[], Task | None],
-    put: Callable[[tuple[Any, ...]], None],
-    maxtasks: int | None,
-) -> None:
-    served = 0
-    while maxtasks is None or served < maxtasks:
         try:
-            task = get()
-        except (EOFError, OSError):
-            return
-        if task is None:
-            return
-        place = (me, task.job, task.index)
-        outcome = _run(wire, place, interrupts, task)
-        try:
-            put(outcome)
-        except Exception as e:  # e.g. no room for it in shared memory
-            put(_failed(wire, place, MaybeEncodingError(e, f"{len(outcome[4])} bytes")))
-        del task, outcome  # while it waits for the next task, the last one's objects are gone
-        served += 1
-
-
-def _run(wire: Wire, place: tuple[int, int, int], interrupts: _Interrupts, task: Task) -> tuple[Any, ...]:
-    try:
-        func, args, kwds = wire.unpack_work(task.work)
-    except BaseException as e:
-        e.add_note("This was raised while a task's function and arguments were unpickled in the worker.")
-        return _failed(wire, place, e)
-    ok, value = _attempt(interrupts, lambda: func(*args, **kwds))
-    if not ok:
-        return _failed(wire, place, value)
-    try:
-        return (DONE, *place, wire.pack_value(value))
-    except Exception as e:
-        return _failed(wire, place, MaybeEncodingError(e, value))
-
-
-def _failed(wire: Wire, place: tuple[int, int, int], exc: BaseException) -> tuple[Any, ...]:
-    return (FAILED, *place, *wire.pack_failure(exc))
-
-
-def _attempt(interrupts: _Interrupts, call: Callable[[], Any]) -> tuple[bool, Any]:
-    """(True, what the call returned) or (False, what it raised: SystemExit and KeyboardInterrupt, too)."""
-    try:
-        interrupts.armed = True
-        try:
-            return True, call()
-        finally:
+            interrupts.armed = True
+            try:
+                initializer(*initargs)
+            finally:
+                interrupts.armed = False
+        except BaseException as e:
             interrupts.armed = False
-    except BaseException as e:
-        below = e.__traceback__
-        for _ in range(2):  # this frame and the lambda's are none of the user's business
-            below = below and below.tb_next
-        return False, e.with_traceback(below)
+            desk.reply(UNFIT, desk.pack_failure(_without_our_frames(e)))
+            return
+    desk.ready()
+    _serve(desk, interrupts, -1 if maxtasks is None else maxtasks)
+
+
+def run_one(desk: Desk) -> None:
+    """Run the next task."""
+    _serve(desk, _Interrupts(), 1)
+
+
+def _serve(desk: Desk, interrupts: _Interrupts, tasks: int) -> None:
+    take, function, unseal, reply = desk.take, desk.function, desk.unseal, desk.reply
+    while tasks:
+        tasks -= 1
+        job, _, tag, word, sealed, obj = take()
+        if not job:
+            return
+        try:
+            interrupts.armed = True
+            func = None
+            try:
+                try:
+                    func = function(tag, word)
+                    if sealed:
+                        obj = unseal(obj)
+                except BaseException as e:
+                    e.add_note("This was raised while a task's function and arguments were unpickled in the worker.")
+                    raise
+                kind = tag & KIND
+                if kind == CALL:
+                    obj = func(*obj)
+                elif kind == CALL_WITH_KEYWORDS:
+                    obj = func(*obj[0], **obj[1])
+                else:
+                    obj = _page(desk, func, obj, map if kind == MAP else starmap, bool(tag & ONE_BY_ONE))
+            finally:
+                interrupts.armed = False
+        except BaseException as e:  # SystemExit and KeyboardInterrupt, too
+            interrupts.armed = False
+            _reply_failure(desk, e)
+        else:
+            try:
+                reply(DONE, obj)
+            except BaseException as e:
+                _reply_failure(desk, MaybeEncodingError(e, obj))
+        del func, obj, word  # while it waits for the next task, the last one's objects are gone
+
+
+def _page(desk: Desk, func: Function, items: Any, calls: Any, one_by_one: bool) -> list[Any]:
+    """Call the function for each item."""
+    results: list[Any] = []
+    at, step, count = 0, 1, len(items)
+    while at < count:
+        if at:
+            desk.progress(at, step)
+        begun = time.perf_counter_ns()
+        results.extend(calls(func, items[at : at + step]))
+        at = min(at + step, count)
+        if len(results) < at:  # `map` takes a StopIteration from the function for its own end
+            raise RuntimeError(f"item {len(results)} of the chunk raised StopIteration")
+        if not one_by_one:
+            took = time.perf_counter_ns() - begun
+            if took < SHORT:
+                step = min(step * 4, 4096)
+            elif took > LONG:
+                step = max(1, step // 4)
+    return results
+
+
+def _reply_failure(desk: Desk, exc: BaseException) -> None:
+    failure = desk.pack_failure(_without_our_frames(exc))
+    try:
+        desk.reply(FAILED, failure)
+    except Exception as e:  # e.g. no room for it in shared memory
+        desk.reply(FAILED, desk.pack_failure(MaybeEncodingError(e, type(exc).__name__)))
+
+
+def _without_our_frames(exc: BaseException) -> BaseException:
+    tb = exc.__traceback__
+    while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+        tb = tb.tb_next
+    return exc.with_traceback(tb)
 
 
 class _Interrupts:

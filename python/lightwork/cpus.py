@@ -1,0 +1,71 @@
+"""How many processors this program may use, and how it shares them with native libraries."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+__all__ = ["usable_cpus"]
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+#: What the native libraries read when they are loaded.
+_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def usable_cpus() -> int:
+    """How many processors this process may use at once: of the machine's those in its affinity mask, and no more than
+    the quotas of its cgroups (a container's `--cpus`) allow, rounded up. At least 1.
+
+    `PYTHON_CPU_COUNT` and `-X cpu_count` are honoured from Python 3.13 on.
+    """
+    counted: Callable[[], int | None] | None = getattr(os, "process_cpu_count", None)
+    count = counted() if counted is not None else len(os.sched_getaffinity(0))
+    return max(1, min([count or 1, *map(math.ceil, _quotas())]))
+
+
+def _quotas() -> Iterator[float]:
+    """Processors that each cgroup around this process allows it."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            yield from _up(_CGROUPS, path, "cpu.max")
+        elif "cpu" in controllers.split(","):
+            yield from _up(_CGROUPS / "cpu", path, "cpu.cfs_quota_us")
+
+
+def _up(mount: Path, path: str, file: str) -> Iterator[float]:
+    """The quotas from a cgroup up to the root. In a container its path may be the host's: then only the mount is
+    there."""
+    here = mount / path.lstrip("/")
+    for folder in (here, *here.parents):
+        if not folder.is_relative_to(mount):
+            return
+        try:
+            quota, *rest = (folder / file).read_text().split()
+            period = rest[0] if rest else (folder / "cpu.cfs_period_us").read_text()
+            if quota not in ("max", "-1"):
+                yield int(quota) / int(period)
+        except (OSError, ValueError):
+            continue
+
+
+def share_cpus(processes: int) -> None:
+    """In one of so many worker processes: let native libraries (BLAS, OpenMP) start no more threads than its share of
+    the processors. What the user chose by an environment variable stays."""
+    if any(name in os.environ for name in _VARIABLES):
+        return
+    threads = max(1, usable_cpus() // processes)
+    for name in _VARIABLES:
+        os.environ[name] = str(threads)  # for those that are loaded later
+    if "numpy" in sys.modules or "scipy" in sys.modules:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        threadpool_limits(threads)

@@ -1,0 +1,150 @@
+"""`concurrent.futures` on our pool."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from functools import partial
+from multiprocessing.context import BaseContext
+from typing import Any, ParamSpec, TypeVar
+
+from .cpus import usable_cpus
+from .pool import Pool
+from .pool._futures import Future, FutureJob, cancel
+
+__all__ = ["Future", "ProcessPoolExecutor"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ProcessPoolExecutor(Executor):
+    """`concurrent.futures.ProcessPoolExecutor` on a `lightwork.Pool`.
+
+    A worker that dies takes only its own call with it: that future raises WorkerDied (a BrokenProcessPool), and the
+    executor goes on. `timeout`, `retries` and `memory_limit` are the pool's.
+
+    Raises ValueError for counts less than 1, TypeError for an initializer that is not callable.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        memory_limit: int | None = None,
+    ) -> None:
+        self._max_workers = usable_cpus() if max_workers is None else max_workers
+        if self._max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if max_tasks_per_child is not None:
+            if not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+        self._make_pool = partial(
+            Pool,
+            self._max_workers,
+            initializer,
+            initargs,
+            max_tasks_per_child,
+            mp_context,
+            timeout=timeout,
+            retries=retries,
+            memory_limit=memory_limit,
+        )
+        self._pool: Pool | None = None
+        self._shut_down = False
+        self._lock = threading.Lock()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Begin `fn(*args, **kwargs)` in a worker.
+
+        Raises RuntimeError after `shutdown()`, PoolBroken (a BrokenProcessPool) if the workers cannot start.
+        """
+        with self._lock:
+            if self._shut_down:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if self._pool is None:
+                self._pool = self._make_pool()
+                weakref.finalize(self, self._pool.close)
+                _pools.add(self._pool)
+            self._pool._engine.check()
+            return self._pool.submit(fn, *args, **kwargs)
+
+    def map(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
+    ) -> Iterator[T]:
+        """`map(fn, *iterables)` in the workers, `chunksize` calls at a time; the iterables are read at once.
+
+        Raises ValueError if `chunksize` is less than 1; the iterator raises TimeoutError `timeout` seconds after this
+        call if a result is not there, and what the calls raise.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout)
+        chunks = _chunks(zip(*iterables, strict=False), chunksize)
+        return itertools.chain.from_iterable(super().map(partial(_call_each, fn), chunks, timeout=timeout))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls, and free the workers when all are done; `wait` for that.
+
+        `cancel_futures`: cancel those that have not begun.
+        """
+        with self._lock:
+            self._shut_down = True
+            pool = self._pool
+        if pool is None:
+            return
+        if cancel_futures:
+            cancel(job for job in list(pool._engine.jobs.values()) if isinstance(job, FutureJob))
+        pool.close()
+        if wait:
+            pool.join()
+
+    def terminate_workers(self) -> None:
+        """End the workers at once, by force if need be; what is not done raises TaskCancelled."""
+        self._end()
+
+    def kill_workers(self) -> None:
+        """The same: `terminate_workers` kills those that do not obey."""
+        self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._shut_down = True
+            pool = self._pool
+        if pool is not None:
+            pool.terminate()
+
+
+def _chunks(items: Iterator[tuple[Any, ...]], size: int) -> Iterator[tuple[tuple[Any, ...], ...]]:
+    while chunk := tuple(itertools.islice(items, size)):
+        yield chunk
+
+
+def _call_each(fn: Callable[..., T], chunk: tuple[tuple[Any, ...], ...]) -> list[T]:
+    return list(itertools.starmap(fn, chunk))
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+@atexit.register
+def _finish() -> None:
+    """What was submitted is done before the program ends, as with the stdlib's executor."""
+    for pool in list(_pools):
+        pool.close()
+        pool.join()

@@ -1,0 +1,87 @@
+"""Jobs whose results are `concurrent.futures` futures."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ._jobs import Retries, job_counter, name
+
+if TYPE_CHECKING:
+    from ._pool import Pool
+
+T = TypeVar("T")
+
+
+class Future(concurrent.futures.Future[T]):
+    """The result of one call, now or later."""
+
+    def __init__(self, job: FutureJob[T]) -> None:
+        super().__init__()
+        self._job: FutureJob[T] | None = job
+        self.add_done_callback(_let_go)
+
+    def cancel(self) -> bool:
+        """Take the call out of the queue. Returns False if a worker has taken it, or it is over."""
+        if self._job is not None:
+            cancel([self._job])
+        return self.cancelled()
+
+    def running(self) -> bool:
+        """Does a worker run the call now?"""
+        job = self._job
+        return job is not None and not self.done() and job.is_claimed()
+
+
+def _let_go(future: Any) -> None:
+    future._job = None
+
+
+class FutureJob(Retries, Generic[T]):
+    """The engine's side of a future. Attended: whoever waits for a future sleeps on the future itself."""
+
+    attended = True
+    timeout: float | None = None
+    _outcome: tuple[bool, Any] | None = None
+
+    def __init__(self, pool: Pool, func: Callable[..., T]) -> None:
+        self.id = next(job_counter)
+        self.future: Future[T] = Future(self)
+        self._pool: Pool | None = pool  # a pool lives until its jobs are done
+        self._func = func
+
+    def is_claimed(self) -> bool:
+        pool = self._pool
+        return pool is not None and pool._engine.crew.works_for(self.id)
+
+    def what(self, index: int, items: tuple[int, int] | None = None) -> str:
+        return name(self._func)
+
+    def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
+        self.__dict__.setdefault("_outcome", (ok, value))
+        return True
+
+    def abandon(self, exc: BaseException, tell: bool) -> None:
+        self.__dict__.setdefault("_outcome", (False, exc))
+
+    def submit_rest(self) -> None:
+        """It is submitted."""
+
+    def conclude(self) -> None:
+        ok, value = self._outcome  # type: ignore[misc]
+        self._pool = None
+        if ok:
+            self.future.set_result(value)
+        else:
+            self.future.set_exception(value)
+
+
+def cancel(jobs: Iterable[FutureJob[Any]]) -> None:
+    """Cancel the futures of those jobs that no worker has taken."""
+    by_id = {job.id: job for job in jobs}
+    for pool in {job._pool for job in by_id.values()}:
+        for job_id in pool._engine.withdraw(set(by_id)) if pool is not None else ():
+            future = by_id[job_id].future
+            concurrent.futures.Future.cancel(future)
+            future.set_running_or_notify_cancel()

@@ -23,8 +23,6 @@ SUBMODULES = (
     *("shared_memory", "sharedctypes", "spawn", "synchronize", "util"),
 )
 ABSENT = {
-    "pool.job_counter": "numbers of the standard library's own jobs",
-    "pool.rebuild_exc": "how the standard library's pool unpickles an exception",
     "sharedctypes.prop_cache": "a cache of the standard library's own",
     "sharedctypes.template": "source text that the standard library's sharedctypes makes its properties from",
     "synchronize.RECURSIVE_MUTEX": "a kind of _multiprocessing.SemLock, which ours is not made of",

@@ -16,7 +16,6 @@ METHODS = ("fork", "spawn", "forkserver")
 SECONDS = 30.0
 
 LATER = {  # not run yet, and why
-    "pool_nested": "a pool's workers are daemonic, and those may not have children yet",
     "shared_memory_attach": "shared_memory is the standard library's",
     "shareable_list_text": "shared_memory is the standard library's",
 }

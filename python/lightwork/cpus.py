@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 __all__ = ["usable_cpus"]
 
@@ -14,6 +15,11 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 #: What the native libraries read when they are loaded.
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+#: Packages that bring them along.
+_NATIVE = ("numpy", "scipy", "sklearn", "torch")
+_found: tuple[tuple[str, ...], Any] | None = None
 
 
 def usable_cpus() -> int:
@@ -60,12 +66,28 @@ def _up(mount: Path, path: str, file: str) -> Iterator[float]:
 def share_cpus(processes: int) -> None:
     """In one of so many worker processes: let native libraries (BLAS, OpenMP) start no more threads than its share of
     the processors. What the user chose by an environment variable stays."""
-    if any(name in os.environ for name in _VARIABLES):
-        return
-    threads = max(1, usable_cpus() // processes)
-    for name in _VARIABLES:
-        os.environ[name] = str(threads)  # for those that are loaded later
-    if "numpy" in sys.modules or "scipy" in sys.modules:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    if not chosen_by_user():
+        threads = max(1, usable_cpus() // processes)
+        for name in _VARIABLES:
+            os.environ[name] = str(threads)  # for those that are loaded later
+        if (libraries := native_libraries()) is not None:
+            libraries.limit(limits=threads)
 
-        threadpool_limits(threads)
+
+def chosen_by_user() -> bool:
+    """Do environment variables say how many threads native libraries have?"""
+    return any(name in os.environ for name in _VARIABLES)
+
+
+def native_libraries() -> Any:
+    """threadpoolctl's view of the native libraries that are loaded, or None. Finding them takes milliseconds: a process
+    that is about to fork workers finds them once for all."""
+    global _found
+    loaded = tuple(name for name in _NATIVE if name in sys.modules)
+    if not loaded:
+        return None
+    if _found is None or _found[0] != loaded:
+        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+        _found = loaded, ThreadpoolController()
+    return _found[1]

@@ -13,7 +13,7 @@ from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from ..cpus import usable_cpus
+from ..cpus import chosen_by_user, native_libraries, usable_cpus
 from ._chunks import as_sequence, checked_chunksize, equal_pages, guided_pages
 from ._comfort import seeded, show_progress
 from ._crew import Crew, ProcessCrew
@@ -109,6 +109,8 @@ class Pool:
         errand = None if self._initializer is None else Errand(self._initializer, tuple(self._initargs))
         settings = (errand, (), self._maxtasksperchild, self._processes)
         process, ctx = self.Process, self._ctx
+        if ctx.get_start_method() == "fork" and not chosen_by_user():
+            native_libraries()  # found here, they need not be found in each worker
         parts = (wire.tasks, wire.results, wire.rows)
 
         def make(row: int) -> Any:

@@ -143,6 +143,30 @@ def test_empty() -> None:
             call()
 
 
+def test_block_is_any_truth_value() -> None:
+    q: Any = mp.Queue(1)
+    for yes in (1, "yes", [0]):
+        q.put(7, yes)
+        assert q.get(yes) == 7
+    for no in (0, None, ""):
+        with pytest.raises(queue.Empty):
+            q.get(no)
+        with pytest.raises(queue.Empty):
+            q.get(block=no)
+    q.put(7)
+    for no in (0, None, ""):
+        with pytest.raises(queue.Full):
+            q.put(8, no)
+    with pytest.raises(NotImplementedError, match="ask me not"):
+        q.get(NoTruth())
+    assert q.get() == 7
+
+
+class NoTruth:
+    def __bool__(self) -> bool:
+        raise NotImplementedError("ask me not")
+
+
 def test_get_nowait_right_after_put() -> None:
     q = mp.Queue()
     for i in range(1000):

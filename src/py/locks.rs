@@ -1,6 +1,6 @@
 //! Lock (also the base of RLock) and Semaphore.
 
-use super::handle::{Name, Share, arena_full, error, patience, share, waiting};
+use super::handle::{Name, Share, arena_full, error, patience, share, truth, waiting};
 use crate::cells::Kind;
 use crate::cells::lock::LockCell;
 use crate::cells::semaphore::{self, Semaphore as Cell};
@@ -85,7 +85,12 @@ impl Lock {
 
     /// Take the lock, or one level more of an RLock; False if it could not be had in time (seconds; None waits for ever).
     #[pyo3(signature = (block = true, timeout = None))]
-    fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
         acquire(py, self.cell, patience(block, timeout))
     }
 
@@ -284,7 +289,12 @@ impl Semaphore {
 
     /// Take one; False if none could be had in time (seconds; None waits for ever).
     #[pyo3(signature = (block = true, timeout = None))]
-    fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
         let cell = self.cell;
         if cell.try_acquire().map_err(|f| arena_full(py, f))? {
             return Ok(true);

@@ -1,7 +1,7 @@
 //! Queue and SimpleQueue: one ring, two signatures.
 
 use super::codec::{Letter, decode, encode};
-use super::handle::{Name, Share, arena_full, patience, share, waiting};
+use super::handle::{Name, Share, arena_full, patience, share, truth, waiting};
 use crate::cells::Kind;
 use crate::queue::{Full, Ring};
 use crate::sync::Outcome;
@@ -96,7 +96,12 @@ impl Queue {
     /// Put an object: it is visible to every reader when this returns. Raises `queue.Full` if there was no room in time
     /// (`timeout` in seconds), what the pickler raises if the object cannot be pickled, ValueError if the queue is closed.
     #[pyo3(signature = (obj, block = true, timeout = None))]
-    fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
+    fn put(
+        slf: &Bound<'_, Self>,
+        obj: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
         let this = slf.get();
         if this.closed.load(Relaxed) {
             return Err(closed(slf));
@@ -110,7 +115,11 @@ impl Queue {
     /// Take the oldest object. Raises `queue.Empty` if there was none in time (`timeout` in seconds), ValueError if the
     /// queue is closed, what unpickling raises.
     #[pyo3(signature = (block = true, timeout = None))]
-    fn get<'py>(slf: &Bound<'py, Self>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fn get<'py>(
+        slf: &Bound<'py, Self>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let this = slf.get();
         if this.closed.load(Relaxed) {
             return Err(closed(slf));

@@ -353,13 +353,31 @@ def test_dropped_queues_give_their_memory_back() -> None:
     assert mp.arena.stats().used == before
 
 
-def test_a_subclass_written_for_the_stdlibs_layout_gets_the_stdlibs_class() -> None:
-    import multiprocessing.queues
+class Labelled(queues.Queue):
+    label = "none"
 
-    class Theirs(queues.Queue):
-        def __setstate__(self, state: Any) -> None: ...
+    def __getstate__(self) -> Any:
+        return self.label, super().__getstate__()
 
-    assert issubclass(Theirs, multiprocessing.queues.Queue) and not issubclass(Theirs, queues.Queue)
+    def __setstate__(self, state: Any) -> None:
+        self.label = f"{state[0]}, sent"
+
+
+def test_a_subclass_with_a_state_of_its_own_is_a_subclass_of_ours(ctx: Any) -> None:
+    q, there, back = Labelled(ctx=ctx), ctx.Queue(), ctx.Queue()
+    q.label = "mine"
+    assert Labelled.__mro__[1] is queues.Queue
+    p = ctx.Process(target=labels, args=(there, back))
+    p.start()
+    there.put(q)
+    assert back.get(timeout=20) == "mine, sent" and q.get() == "from a child"
+    p.join()
+
+
+def labels(there: Any, back: Any) -> None:
+    q = there.get()
+    q.put("from a child")
+    back.put(q.label)
 
 
 def test_a_subclass_with_the_feeder_hook_gets_what_cannot_be_pickled() -> None:

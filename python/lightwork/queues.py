@@ -19,6 +19,7 @@ from types import GenericAlias
 from typing import Any
 
 from . import _native
+from ._install import installed
 from .reduction import SharedCell
 
 __all__ = ["Empty", "Full", "JoinableQueue", "Queue", "SimpleQueue"]
@@ -29,14 +30,15 @@ _STDLIB = {name: getattr(_stdlib, name) for name in ("Queue", "JoinableQueue", "
 
 
 class _QueueType(type):
-    """A subclass that is written for the innards of the stdlib's class gets that class as its base.
+    """Under `install()`, a subclass that is written for the innards of the stdlib's class gets that class as its base.
 
     Such are those that bring their own `__setstate__` (loky's queues do), and the call queue of `concurrent.futures`:
     told of an object that cannot be pickled by the thread that puts it, not by a feeder, it may wait for that thread.
     """
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
-        if "__setstate__" in namespace or namespace.get("__module__") == "concurrent.futures.process":
+        theirs = "__setstate__" in namespace or namespace.get("__module__") == "concurrent.futures.process"
+        if theirs and installed():
             bases = tuple(_STDLIB.get(b.__name__, b) if isinstance(b, _QueueType) else b for b in bases)
             return type(name, bases, namespace, **kwargs)
         return super().__new__(mcls, name, bases, namespace, **kwargs)
@@ -208,9 +210,6 @@ class Queue(_Waitable, SharedCell, _native.Queue, metaclass=_QueueType):
         """
         raise e
 
-    def _refused(self, e: BaseException, obj: object) -> None:
-        self._on_queue_feeder_error(e, obj)
-
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
 
@@ -234,9 +233,6 @@ class SimpleQueue(_Waitable, SharedCell, _native.SimpleQueue, metaclass=_QueueTy
 
     def __init__(self, *, ctx: BaseContext | None) -> None:
         super().__init__()
-
-    def _poll(self, timeout: float = 0.0) -> bool:
-        return self._wait_for_message(timeout)
 
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 

@@ -60,10 +60,11 @@ fn get<'py>(py: Python<'py>, ring: &'static Ring, block: bool, timeout: Option<f
     }
 }
 
-/// What `put` does with an object that the pickler refused: the Python class decides (it raises).
+/// What `put` does with an object that the pickler refused: the stdlib's hook decides (ours raises).
 #[cold]
 fn refused(slf: &Bound<'_, PyAny>, e: PyErr, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-    slf.call_method1("_refused", (e.into_value(slf.py()), obj)).map(|_| ())
+    let e = e.into_value(slf.py());
+    slf.call_method1("_on_queue_feeder_error", (e, obj)).map(|_| ())
 }
 
 /// A first-in first-out queue between processes and threads.
@@ -234,12 +235,6 @@ impl SimpleQueue {
     fn get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().open()?;
         get(slf.py(), slf.get().ring, true, None)
-    }
-
-    /// Take the oldest object, waiting for one at most `timeout` seconds; raises `queue.Empty` then.
-    fn _get_within<'py>(slf: &Bound<'py, Self>, timeout: f64) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().open()?;
-        get(slf.py(), slf.get().ring, true, Some(timeout))
     }
 
     /// Is the queue empty now?

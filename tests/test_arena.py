@@ -134,6 +134,18 @@ def test_a_large_array_is_free_when_its_heirs_are_gone() -> None:
     assert used() < before + MIB
 
 
+def test_what_is_dropped_is_free_at_once_when_its_heirs_are_gone() -> None:
+    before = used()
+    for _ in range(3):
+        q, p = fork.Queue(), fork.Process(target=nothing)
+        q.put(b"x" * (MIB // 2))
+        p.start()
+        p.join()
+        assert used() >= before + MIB // 2
+        del q
+        assert used() < before + MIB // 2
+
+
 def drops(array: Any, q: Any) -> None:
     del array
     q.put(fork.Array("d", [7.0] * 200_000))  # one that comes to lie elsewhere
@@ -219,9 +231,17 @@ def test_the_dead_keep_nothing() -> None:
 KINDS = ["Lock", "RLock", "Semaphore", "Event", "WaitList", "Barrier", "Queue", "SimpleQueue"]
 
 
+class NativeRLock(_native.Lock):
+    _RECURSIVE = True
+
+
+def native(kind: str) -> Any:
+    return NativeRLock if kind == "RLock" else getattr(_native, kind)
+
+
 def test_the_handle_of_what_was_dropped_is_refused() -> None:
     for kind in ("Lock", "RLock", "Semaphore", "Event", "Barrier", "Queue", "SimpleQueue"):
-        cls = getattr(_native, kind)
+        cls = native(kind)
         name = cls()._handle(False)
         with pytest.raises(ForeignHandle, match="is gone: the process that made it dropped it"):
             cls(handle=name)
@@ -233,7 +253,7 @@ def test_the_handle_of_what_was_dropped_is_refused() -> None:
 def test_no_handle_crashes(kind: str) -> None:
     r = random.Random(kind)
     arrays = [fork.RawArray("b", 10), fork.RawArray("b", 3 * MIB)]
-    kept = [getattr(_native, k)() for k in KINDS] + [a._wrapper for a in arrays]
+    kept = [native(k)() for k in KINDS] + [a._wrapper for a in arrays]
     names = [x._handle(False) for x in kept[: len(KINDS)]] + [handle(x) for x in kept[len(KINDS) :]]
     family = names[0][0]
     sizes = [0, 1, 10, 3 * MIB, 2**40, 2**62]
@@ -252,7 +272,7 @@ def test_no_handle_crashes(kind: str) -> None:
             ]
         )
         try:
-            getattr(_native, kind)(*[r.choice(sizes)] if kind == "Memory" else [], handle=name)
+            native(kind)(*[r.choice(sizes)] if kind == "Memory" else [], handle=name)
         except (ForeignHandle, TypeError, ValueError, OverflowError):
             continue
         assert name in names, f"accepted {name}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import threading
 from typing import Any
@@ -100,3 +102,79 @@ def test_no_interrupt_leaves_a_ghost_among_the_waiters() -> None:
         assert ", 0)>" in repr(c), f"interrupted at step {n}"
         while c._lock._is_mine():
             c.release()
+
+
+class Interrupts:
+    """SIGINT raises KeyboardInterrupt, and whoever sent it can wait until its handler runs."""
+
+    def __init__(self) -> None:
+        self.main = threading.get_ident()
+        self.handled = threading.Semaphore(0)
+        self.raised: list[KeyboardInterrupt] = []
+
+    def __enter__(self) -> Interrupts:
+        self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self.handled.release()
+        self.raised.append(KeyboardInterrupt())
+        raise self.raised[-1]
+
+    def send(self) -> bool:
+        signal.pthread_kill(self.main, signal.SIGINT)
+        return self.handled.acquire(timeout=10)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_one_interrupt_waits_until_the_lock_is_back(kind: str) -> None:
+    c = fork.Condition(getattr(fork, kind)())
+    held: list[bool] = []
+
+    def disturb() -> None:
+        with c:  # had when the main thread waits
+            c.notify()
+            held.append(interrupts.send())
+
+    t = threading.Thread(target=disturb)
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt), c:
+            t.start()
+            try:
+                c.wait()
+            finally:
+                held.append(c._lock._is_mine())
+        t.join()
+    assert held == [True, True] and not c._lock.locked()
+
+
+@pytest.mark.parametrize(("kind", "levels"), [("Lock", 1), ("RLock", 1), ("RLock", 2)])
+def test_a_second_interrupt_ends_the_wait_for_a_lock_that_is_stuck(kind: str, levels: int) -> None:
+    c = fork.Condition(getattr(fork, kind)())
+    ended, seen = threading.Event(), list[Any]()
+
+    def disturb() -> None:
+        with c:  # had when the main thread waits
+            c.notify()
+            seen.extend([interrupts.send(), interrupts.send(), ended.wait(10), c._lock._is_mine()])
+
+    t = threading.Thread(target=disturb)
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt) as caught, contextlib.ExitStack() as entered:
+            for _ in range(levels):
+                entered.enter_context(c)
+            t.start()
+            c.wait()
+        ended.set()
+        t.join()
+    assert seen == [True, True, True, True]  # nobody took the lock from its holder
+    first, second = interrupts.raised
+    assert caught.value is second and second.__context__ is first
+    assert not c._lock.locked()
+    with c:
+        assert in_thread(lambda: c.acquire(False)) is False
+        assert c.wait(0) is False
+    assert in_thread(lambda: c.acquire(False)) is True

@@ -60,6 +60,16 @@ def test_a_patch_of_a_name_is_seen_and_taken_back(run: Run, program: Write) -> N
     assert output(run, program, text) == "1 2\nTrue count(0)\n"
 
 
+def test_a_subclass_written_for_the_stdlibs_layout_gets_the_stdlibs_class(run: Run, program: Write) -> None:
+    text = """
+    import multiprocessing.queues, lightwork.queues
+    class Theirs(multiprocessing.queues.Queue):
+        def __setstate__(self, state): ...
+    print(issubclass(Theirs, lightwork.queues.Queue), Theirs.__mro__[1].__qualname__, Theirs.__mro__[1].__module__)
+    """
+    assert output(run, program, text) == "False _stdlib_Queue multiprocessing.queues\n"
+
+
 # -- what was there before
 
 

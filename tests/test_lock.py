@@ -38,6 +38,18 @@ def test_acquire_of_what_is_free_ignores_the_timeout(kind: str, timeout: Any) ->
         lock.acquire(True, "soon")
 
 
+@pytest.mark.parametrize("kind", LOCKS)
+def test_block_is_any_truth_value(kind: str) -> None:
+    lock = getattr(fork, kind)()
+    for yes in (1, "yes", [0]):
+        assert in_thread(lambda yes=yes: [lock.acquire(yes), lock.release()]) == [True, None]  # type: ignore[misc]
+    lock.acquire()
+    for no in (0, None, ""):
+        assert in_thread(lambda no=no: lock.acquire(no)) is False  # type: ignore[misc]
+        assert in_thread(lambda no=no: lock.acquire(block=no)) is False  # type: ignore[misc]
+    lock.release()
+
+
 def test_release_too_often() -> None:
     for lock in (fork.Lock(), fork.BoundedSemaphore(2)):
         lock.acquire()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import pickle
 import signal
@@ -52,6 +53,39 @@ def test_the_lock_of_a_dead_holder_is_taken_over_with_a_warning(ctx: Any, kind: 
     assert not lock.owner_died
     assert lock.acquire(timeout=10)  # and no second warning
     assert not lock.owner_died
+
+
+def acquires(x: Any) -> None:
+    x.acquire()  # here
+    x.release()
+
+
+def enters(x: Any) -> None:
+    with x:  # here
+        pass
+
+
+def reads(x: Any) -> None:
+    assert x.value == 0  # here
+
+
+def indexes(x: Any) -> None:
+    assert x[0] == 0  # here
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "take"),
+    [(kind, (), take) for kind in ("Lock", "RLock", "Condition") for take in (acquires, enters)]
+    + [("Value", ("i",), take) for take in (acquires, enters, reads)]
+    + [("Array", ("i", 1), take) for take in (acquires, enters, indexes)],
+)
+def test_the_warning_names_the_line_that_took_the_lock(kind: str, args: Any, take: Any) -> None:
+    x = getattr(fork, kind)(*args)
+    dead_holder(fork, x)
+    with pytest.warns(OwnerDiedWarning) as warned:
+        take(x)
+    assert warned[0].filename == __file__
+    assert linecache.getline(__file__, warned[0].lineno).endswith("# here\n")
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
@@ -109,6 +143,36 @@ def test_a_holder_that_nobody_has_reaped_yet_is_dead(kind: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert lock.acquire(timeout=10)
+    p.join()
+
+
+def notifies_and_dies(c: Any) -> None:
+    c.acquire()
+    c.notify()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_condition_takes_its_lock_back_from_the_dead(kind: str) -> None:
+    c = fork.Condition(getattr(fork, kind)())
+    p = fork.Process(target=notifies_and_dies, args=(c,))
+    with c:
+        p.start()
+        with pytest.warns(OwnerDiedWarning, match=f"process {p.pid} ") as warned:
+            assert c.wait(20)  # here
+        assert c._lock.owner_died and c._lock._is_mine()
+    assert linecache.getline(__file__, warned[0].lineno).endswith("# here\n")
+    p.join()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_or_raises_and_leaves_the_conditions_lock_free(kind: str) -> None:
+    c = fork.Condition(getattr(fork, kind)(on_owner_death="raise"))
+    p = fork.Process(target=notifies_and_dies, args=(c,))
+    with pytest.raises(OwnerDied), c:
+        p.start()
+        c.wait(20)
+    assert not c._lock.locked()
     p.join()
 
 

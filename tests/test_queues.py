@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import queue
+import select
 import signal
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -14,6 +17,8 @@ from conftest import wait_until
 
 import lightwork as mp
 from lightwork import queues
+
+fork: Any = mp.get_context("fork")
 
 OBJECTS = [
     0, -1, 2**62, 2**63 - 1, -(2**63), 2**63, 2**200, True, False, None, 0.0, -1.5, float("inf"), "", "é漢", "x" * 48,
@@ -141,6 +146,30 @@ def test_empty() -> None:
     for call in (lambda: q.get(False), q.get_nowait, lambda: q.get(timeout=0.01), lambda: q.get(True, -1)):
         with pytest.raises(queue.Empty):
             call()
+
+
+def test_block_is_any_truth_value() -> None:
+    q: Any = mp.Queue(1)
+    for yes in (1, "yes", [0]):
+        q.put(7, yes)
+        assert q.get(yes) == 7
+    for no in (0, None, ""):
+        with pytest.raises(queue.Empty):
+            q.get(no)
+        with pytest.raises(queue.Empty):
+            q.get(block=no)
+    q.put(7)
+    for no in (0, None, ""):
+        with pytest.raises(queue.Full):
+            q.put(8, no)
+    with pytest.raises(NotImplementedError, match="ask me not"):
+        q.get(NoTruth())
+    assert q.get() == 7
+
+
+class NoTruth:
+    def __bool__(self) -> bool:
+        raise NotImplementedError("ask me not")
 
 
 def test_get_nowait_right_after_put() -> None:
@@ -273,6 +302,62 @@ def test_many() -> None:
         q.get_many(1, timeout=0)
     with pytest.raises(ValueError, match="at least 1"):
         q.get_many(0)
+    q.close()
+    with pytest.raises(ValueError, match="is closed"):
+        q.get_many(1)
+
+
+class Raises:
+    """Unpickles into an exception of a class."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        return _raise, (self.kind,)
+
+
+def _raise(kind: type[BaseException]) -> None:
+    raise kind
+
+
+def test_get_many_loses_nothing_by_what_cannot_be_unpickled() -> None:
+    q = mp.Queue()
+    for take in (q.get, q.get_nowait, lambda: q.get_many(9)):
+        q.put_many([1, 2, Evil(), 3])
+        assert q.get_many(9) == [1, 2]
+        assert not q.empty() and q.qsize() == 2
+        with pytest.raises(ValueError, match="not a number"):
+            take()
+        assert q.get_many(9) == [3] and q.empty()
+    q.put_many([Raises(queue.Empty), 1, Raises(queue.Empty), 2])
+    for after in (1, 2):
+        with pytest.raises(queue.Empty):
+            q.get_many(9)
+        assert q.get_many(1) == [after]
+
+
+def test_get_many_loses_nothing_by_an_interrupt() -> None:
+    q = fork.Queue()
+    for take in (q.get, q.get_nowait, lambda: q.get_many(1)[0]):
+        q.put_many([1, 2, Raises(KeyboardInterrupt), 3])
+        with pytest.raises(KeyboardInterrupt):
+            q.get_many(9)
+        assert not q.empty() and q.qsize() == 3
+        assert take() == 1
+        assert q.get_many(9) == [2, 3] and q.empty()
+
+
+def test_what_get_many_left_over_is_not_given_to_a_child_too() -> None:
+    q, back = fork.Queue(), fork.Queue()
+    q.put_many([1, 2, Raises(KeyboardInterrupt), 3])
+    with pytest.raises(KeyboardInterrupt):
+        q.get_many(9)
+    p = fork.Process(target=lambda: back.put(q.get_many(9)))
+    p.start()
+    assert back.get(timeout=10) == [3]
+    p.join()
+    assert q.get_many(9) == [1, 2]
 
 
 FILENO = """
@@ -316,6 +401,124 @@ def test_fileno(method: str, program: Any, run: Any) -> None:
     assert run(program(FILENO.format(method=method))).stdout == "ok\n"
 
 
+def readable(fd: int, seconds: float) -> bool:
+    return bool(select.select([fd], [], [], seconds)[0])
+
+
+@pytest.mark.parametrize("kind", ["Queue", "SimpleQueue"])
+def test_a_forked_child_does_not_silence_its_parents_fileno(kind: str) -> None:
+    q = getattr(fork, kind)()
+    fd = q.fileno()
+    for i in range(2):
+        q.put(i)
+        assert readable(fd, 10)
+        p = fork.Process(target=q.get)  # what there is
+        p.start()
+        assert p.result(10) == i
+        q.put("mine")
+        assert readable(fd, 10) and q.get() == "mine"
+        assert not readable(fd, 0)
+    q.close()
+
+
+def waits_and_takes(q: Any, back: Any) -> None:
+    back.put((readable(q.fileno(), 10), q.get(), readable(q.fileno(), 0)))
+
+
+def test_a_forked_child_has_a_fileno_of_its_own() -> None:
+    q, back = fork.Queue(), fork.Queue()
+    q.fileno()
+    p = fork.Process(target=waits_and_takes, args=(q, back))
+    p.start()
+    q.put(1)
+    assert back.get(timeout=10) == (True, 1, False)
+    p.join()
+    q.close()
+
+
+def test_fileno_tells_of_what_get_many_left_over() -> None:
+    q = fork.Queue()
+    fd = q.fileno()
+    for last, error in ((Evil(), ValueError), (Raises(KeyboardInterrupt), KeyboardInterrupt)):
+        q.put_many([1, 2, last])
+        assert readable(fd, 10)
+        try:
+            assert q.get_many(9) == [1, 2]
+        except KeyboardInterrupt:
+            assert readable(fd, 10) and q.get_many(9) == [1, 2]
+        else:
+            assert readable(fd, 10)
+            with pytest.raises(error):
+                q.get()
+        assert not readable(fd, 0)
+    q.close()
+
+
+@pytest.mark.parametrize("kind", ["Queue", "SimpleQueue"])
+def test_a_closed_queue_leaves_its_descriptors_number_to_others(kind: str) -> None:
+    q = getattr(fork, kind)()
+    copy = pickle.loads(pickle.dumps(q))
+    reader, writer = os.pipe()
+    fd = q.fileno()
+    assert q.fileno() == fd
+    q.put(1)
+    assert readable(fd, 10)
+    q.close()
+    assert copy.get() == 1
+    assert not os.path.exists(f"/proc/self/fd/{fd}")
+    os.dup2(reader, fd)
+    os.write(writer, b"01234567")
+    with pytest.raises((ValueError, OSError)):
+        q.get()
+    with pytest.raises(ValueError, match="is closed"):
+        q.fileno()
+    assert os.read(fd, 8) == b"01234567"
+    for open_fd in (reader, writer, fd):
+        os.close(open_fd)
+    q = getattr(fork, kind)()
+    q.close()
+    with pytest.raises(ValueError, match="is closed"):
+        q.fileno()
+
+
+@pytest.mark.parametrize("kind", ["Queue", "SimpleQueue"])
+def test_a_dropped_queue_takes_its_thread_and_its_descriptor_with_it(kind: str) -> None:
+    threads = set(threading.enumerate())
+    qs = [getattr(fork, kind)() for _ in range(5)]
+    fds = [q.fileno() for q in qs]
+    for q in qs[:2]:
+        q.put(1)
+        assert readable(q.fileno(), 10)
+    gone = [weakref.ref(q) for q in qs]
+    gc.disable()  # no cycle keeps them
+    try:
+        del q, qs
+        assert wait_until(lambda: not any(r() for r in gone), 1)
+        assert wait_until(lambda: threads.issuperset(threading.enumerate()), 5)
+        assert not any(os.path.exists(f"/proc/self/fd/{fd}") for fd in fds)
+    finally:
+        gc.enable()
+
+
+def test_threads_that_ask_together_get_one_fileno() -> None:
+    q, start = fork.Queue(), threading.Barrier(8)
+    found: list[int] = []
+
+    def ask() -> None:
+        start.wait()
+        found.append(q.fileno())
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(found) == 8 and set(found) == {q.fileno()}
+    q.put(1)
+    assert readable(q.fileno(), 10) and q.get() == 1 and not readable(q.fileno(), 0)
+    q.close()
+
+
 def test_dropped_queues_give_their_memory_back() -> None:
     def cycle() -> None:
         for _ in range(50):
@@ -329,13 +532,31 @@ def test_dropped_queues_give_their_memory_back() -> None:
     assert mp.arena.stats().used == before
 
 
-def test_a_subclass_written_for_the_stdlibs_layout_gets_the_stdlibs_class() -> None:
-    import multiprocessing.queues
+class Labelled(queues.Queue):
+    label = "none"
 
-    class Theirs(queues.Queue):
-        def __setstate__(self, state: Any) -> None: ...
+    def __getstate__(self) -> Any:
+        return self.label, super().__getstate__()
 
-    assert issubclass(Theirs, multiprocessing.queues.Queue) and not issubclass(Theirs, queues.Queue)
+    def __setstate__(self, state: Any) -> None:
+        self.label = f"{state[0]}, sent"
+
+
+def test_a_subclass_with_a_state_of_its_own_is_a_subclass_of_ours(ctx: Any) -> None:
+    q, there, back = Labelled(ctx=ctx), ctx.Queue(), ctx.Queue()
+    q.label = "mine"
+    assert Labelled.__mro__[1] is queues.Queue
+    p = ctx.Process(target=labels, args=(there, back))
+    p.start()
+    there.put(q)
+    assert back.get(timeout=20) == "mine, sent" and q.get() == "from a child"
+    p.join()
+
+
+def labels(there: Any, back: Any) -> None:
+    q = there.get()
+    q.put("from a child")
+    back.put(q.label)
 
 
 def test_a_subclass_with_the_feeder_hook_gets_what_cannot_be_pickled() -> None:

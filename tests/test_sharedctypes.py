@@ -239,6 +239,21 @@ def test_floats(code: str) -> None:
             v.add(bad)
 
 
+@pytest.mark.parametrize(("code", "low", "high"), INTEGERS)
+def test_a_value_is_never_what_its_type_cannot_hold(code: str, low: int, high: int) -> None:
+    v, size = fork.Value(code), high - low + 1
+    for now in (low, 0, 1, high):
+        v.value = now
+        for turns in (-(2**70), -2, -1, 1, 2, 2**32, 2**64, 2**70):
+            assert not v.compare_exchange(now + turns * size, 5) and v.value == now
+        assert v.compare_exchange(now, now + size) and v.value == now  # the new value wraps around
+    with pytest.raises(TypeError):
+        v.compare_exchange(1.0, 1)
+    f = fork.Value("f", math.inf)
+    assert not f.compare_exchange(1e300, 0) and f.compare_exchange(math.inf, 0.1)
+    assert f.compare_exchange(0.1, 2) and f.value == 2
+
+
 @pytest.mark.parametrize("code", ["c", "u", ctypes.c_bool, ctypes.c_longdouble])
 def test_what_is_no_number_has_no_atomic_operations(code: Any) -> None:
     v: Any = fork.Value(code)

@@ -126,3 +126,33 @@ def test_a_signal_handler_may_use_what_is_waited_for() -> None:
             assert c.wait(10)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+FORKS_WHILE_A_THREAD_WAITS = """
+import os, signal, threading
+import lightwork as mp
+
+event = mp.get_context("fork").Event()
+
+def first_waits():
+    t = threading.Thread(target=event.wait, args=(0.001,))
+    t.start()
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        event.wait(0.001)
+        os._exit(0)
+    t.join()
+    os._exit(os.waitpid(child, 0)[1] != 0)
+
+for _ in range(100):  # each with a first wait of its own
+    middle = os.fork()
+    if not middle:
+        first_waits()
+    assert os.waitpid(middle, 0)[1] == 0
+print("ok")
+"""
+
+
+def test_a_fork_during_a_threads_first_wait_leaves_a_child_that_can_wait(program: Any, run: Any) -> None:
+    assert run("-W", "ignore", program(FORKS_WHILE_A_THREAD_WAITS)).stdout == "ok\n"

@@ -19,6 +19,7 @@ from types import GenericAlias
 from typing import Any
 
 from . import _native
+from ._install import installed
 from .reduction import SharedCell
 
 __all__ = ["Empty", "Full", "JoinableQueue", "Queue", "SimpleQueue"]
@@ -29,14 +30,15 @@ _STDLIB = {name: getattr(_stdlib, name) for name in ("Queue", "JoinableQueue", "
 
 
 class _QueueType(type):
-    """A subclass that is written for the innards of the stdlib's class gets that class as its base.
+    """Under `install()`, a subclass that is written for the innards of the stdlib's class gets that class as its base.
 
     Such are those that bring their own `__setstate__` (loky's queues do), and the call queue of `concurrent.futures`:
     told of an object that cannot be pickled by the thread that puts it, not by a feeder, it may wait for that thread.
     """
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
-        if "__setstate__" in namespace or namespace.get("__module__") == "concurrent.futures.process":
+        theirs = "__setstate__" in namespace or namespace.get("__module__") == "concurrent.futures.process"
+        if theirs and installed():
             bases = tuple(_STDLIB.get(b.__name__, b) if isinstance(b, _QueueType) else b for b in bases)
             return type(name, bases, namespace, **kwargs)
         return super().__new__(mcls, name, bases, namespace, **kwargs)
@@ -46,46 +48,58 @@ class _Doorbell:
     """An eventfd that is readable while a queue has messages, for selectors, asyncio and `connection.wait`.
 
     Rung by a daemon thread, which exists only for queues whose `fileno()` was asked for, in the process that asked. It
-    ends within a second after the queue is dropped or closed here.
+    ends within two seconds after the queue is closed here or dropped: it watches with a handle of its own.
     """
 
     def __init__(self, queue: Queue | SimpleQueue) -> None:
-        self.pid = os.getpid()
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._messages = _native.Queue(handle=queue._handle(False))
         self._rung = False
-        self._silent = threading.Condition()
-        self._queue = weakref.ref(queue)
-        threading.Thread(target=self._serve, name="lightwork-doorbell", daemon=True).start()
+        #: Guards both, and is told when either changes.
+        self._changed = threading.Condition()
 
-    def _serve(self) -> None:
+    def start(self, queue: Queue | SimpleQueue) -> None:
+        threading.Thread(target=self._serve, args=(weakref.ref(queue),), name="lightwork-doorbell", daemon=True).start()
+
+    def _serve(self, queue: weakref.ref[Queue | SimpleQueue]) -> None:
         try:
-            while self._ring():
-                with self._silent:
-                    self._silent.wait_for(lambda: not self._rung, 1)
+            while queue() is not None and self._ring():
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._rung, 1)
         finally:
-            os.close(self.fd)
+            self.end()
 
     def _ring(self) -> bool:
-        """Ring if a message comes within a second; False if there is nobody to ring for any more."""
-        queue = self._queue()
-        if queue is None or queue._closed:
-            return False
-        if not self._rung and queue._wait_for_message(1):
-            with self._silent:
+        """Ring if a message comes within a second; False if the bell has ended."""
+        if not self._rung and self._messages._wait_for_message(1):
+            with self._changed:
                 # Taken since: the next round waits for another.
-                if queue._wait_for_message(0):
-                    os.eventfd_write(self.fd, 1)
-                    self._rung = True
-        return True
+                if self._messages._wait_for_message(0):
+                    self._be(True)
+        return self.fd >= 0
 
-    def taken(self) -> None:
-        """A message was taken, or there was none: silent if none is left."""
-        queue = self._queue()
-        with self._silent:
-            if self._rung and queue is not None and not queue._wait_for_message(0):
+    def taken(self, queue: Queue | SimpleQueue) -> None:
+        """A message was taken, or there was none: readable while some are left, those that `queue` keeps included."""
+        with self._changed:
+            self._be(queue._wait_for_message(0))
+
+    def _be(self, rung: bool) -> None:
+        if self.fd >= 0 and rung != self._rung:
+            if rung:
+                os.eventfd_write(self.fd, 1)
+            else:
                 os.eventfd_read(self.fd)
-                self._rung = False
-                self._silent.notify()
+            self._rung = rung
+            self._changed.notify()
+
+    def end(self) -> None:
+        """Silent for ever; the descriptor's number may be another file's from now on."""
+        with self._changed:
+            if self.fd >= 0:
+                os.close(self.fd)
+            self.fd = -1
+            self._rung = False
+            self._changed.notify()
 
 
 class _Reader:
@@ -131,20 +145,49 @@ class _Writer:
 class _Waitable:
     """`fileno()` and the stdlib's pipe ends, for both kinds of queue."""
 
-    _bell: _Doorbell | None = None
-
     def fileno(self) -> int:
-        """A descriptor that is readable while the queue has messages, in this process. Take messages with this
-        object.
+        """A descriptor that is readable while the queue has messages, in this process. Take messages with this object.
+
+        Raises ValueError if the queue is closed in this process.
         """
-        bell = self._bell
-        if bell is None or bell.pid != os.getpid():
-            bell = self._bell = _Doorbell(self)  # type: ignore[arg-type]
-            for name in ("get", "get_nowait"):
-                # Found before the class's method: only a queue with a doorbell pays for it.
-                if hasattr(type(self), name):
-                    self.__dict__[name] = _telling(getattr(type(self), name).__get__(self), bell)
-        return bell.fd
+        # By process: a forked child finds its parent's, which it must not silence.
+        bells: dict[int, _Doorbell] = self.__dict__.setdefault("_bells", {})
+        pid = os.getpid()
+        bell = bells.get(pid)
+        if bell is None and not self._closed:  # type: ignore[attr-defined]
+            bell = self._hang_bell(bells, pid)
+        fd = -1 if bell is None else bell.fd
+        if fd < 0:
+            raise ValueError(f"{type(self).__name__} {self!r} is closed")
+        return fd
+
+    def _hang_bell(self: Any, bells: dict[int, _Doorbell], pid: int) -> _Doorbell:
+        fresh = _Doorbell(self)
+        self._tell_taken()
+        bell = bells.setdefault(pid, fresh)
+        if bell is not fresh:  # another thread's was first
+            fresh.end()
+            return bell
+        try:
+            bell.start(self)
+        except BaseException:
+            del bells[pid]
+            bell.end()
+            raise
+        return bell
+
+    def _message_taken(self) -> None:
+        """The core calls this, once `_tell_taken` was called, when something was taken or nothing was there."""
+        bell = self.__dict__["_bells"].get(os.getpid())
+        if bell is not None:
+            bell.taken(self)
+
+    def close(self) -> None:
+        """This process is done with the queue: later calls raise. What was put stays for the others."""
+        super().close()  # type: ignore[misc]
+        bell = self.__dict__.get("_bells", {}).get(os.getpid())
+        if bell is not None:
+            bell.end()
 
     @cached_property
     def _reader(self) -> Any:
@@ -155,18 +198,8 @@ class _Waitable:
         return _Writer(self)  # type: ignore[arg-type]
 
     def __getstate__(self) -> object:
-        local = {"_bell", "_reader", "_writer", "get", "get_nowait"}
+        local = {"_bells", "_reader", "_writer"}
         return {k: v for k, v in self.__dict__.items() if k not in local} or None
-
-
-def _telling(get: Any, bell: _Doorbell) -> Any:
-    def get_and_tell(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return get(*args, **kwargs)
-        finally:
-            bell.taken()
-
-    return get_and_tell
 
 
 class Queue(_Waitable, SharedCell, _native.Queue, metaclass=_QueueType):
@@ -180,21 +213,6 @@ class Queue(_Waitable, SharedCell, _native.Queue, metaclass=_QueueType):
         for obj in objs:
             self.put(obj)
 
-    def get_many(self, n: int, timeout: float | None = None) -> list[Any]:
-        """Up to `n` objects: waits (at most `timeout` seconds) for the first, takes the others only if they are there.
-
-        Raises `queue.Empty` if not even one came in time, ValueError if `n` is less than 1.
-        """
-        if n < 1:
-            raise ValueError(f"get_many takes at least 1 object, not {n}")
-        found = [self.get(True, timeout)]
-        try:
-            while len(found) < n:
-                found.append(self.get(False))
-        except Empty:
-            pass
-        return found
-
     def join_thread(self) -> None:
         """There is no feeder thread to join: what was put is already with the readers. The queue has to be closed."""
         assert self._closed, f"Queue {self!r} not closed"
@@ -207,9 +225,6 @@ class Queue(_Waitable, SharedCell, _native.Queue, metaclass=_QueueType):
         raises.
         """
         raise e
-
-    def _refused(self, e: BaseException, obj: object) -> None:
-        self._on_queue_feeder_error(e, obj)
 
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
@@ -234,9 +249,6 @@ class SimpleQueue(_Waitable, SharedCell, _native.SimpleQueue, metaclass=_QueueTy
 
     def __init__(self, *, ctx: BaseContext | None) -> None:
         super().__init__()
-
-    def _poll(self, timeout: float = 0.0) -> bool:
-        return self._wait_for_message(timeout)
 
     __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 

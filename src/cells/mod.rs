@@ -122,6 +122,10 @@ pub fn escape(offset: u64) {
     ident(offset).fetch_or(ESCAPED, AcqRel);
 }
 
+fn escaped(offset: u64) -> bool {
+    ident(offset).load(Acquire) & ESCAPED != 0
+}
+
 /// A handle object of this process is gone. The last one of the creator frees the cell when nobody else can hold it.
 pub fn release(offset: u64) {
     let mut cells = cells();
@@ -132,10 +136,13 @@ pub fn release(offset: u64) {
     }
     let l = cells.held.remove(&offset).expect("looked up above");
     let Some(created) = l.created else { return };
-    if ident(offset).load(Acquire) & ESCAPED != 0 {
+    let dropped = members::births();
+    let heirless = dropped == created || members::no_heirs(created, dropped);
+    // After the look at the heirs: one may have sent it on and died.
+    if escaped(offset) {
         return;
     }
-    if members::births() == created {
+    if heirless {
         drop(cells);
         gone(offset, l.destroy);
         return;
@@ -143,7 +150,7 @@ pub fn release(offset: u64) {
     cells.limbo.push(Limbo {
         offset,
         created,
-        dropped: members::births(),
+        dropped,
         destroy: l.destroy,
     });
     let full = cells.limbo.len() >= PATIENCE && cells.limbo.len().is_power_of_two();
@@ -165,7 +172,7 @@ pub fn empty_limbo() {
                 (local.created, local.destroy) = (Some(e.created), e.destroy);
                 return false;
             }
-            ident(e.offset).load(Acquire) & ESCAPED == 0
+            !escaped(e.offset)
         });
         waiting
     };
@@ -173,7 +180,7 @@ pub fn empty_limbo() {
         .into_iter()
         .partition(|e| members::heirs_alive(e.created, e.dropped));
     cells().limbo.extend(held);
-    for e in free {
+    for e in free.into_iter().filter(|e| !escaped(e.offset)) {
         gone(e.offset, e.destroy);
     }
 }

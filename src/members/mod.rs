@@ -227,21 +227,29 @@ pub fn births() -> u64 {
     layout::header().births.load(Acquire)
 }
 
-/// Could a living process other than this one have inherited what this process created at `created` and dropped at
-/// `dropped` (on the birth clock)? Those born before have it only by a pickle; our own children born later, never.
-pub fn heirs_alive(created: u64, dropped: u64) -> bool {
+/// The members other than this one that could have inherited what this process created at `created` and dropped at
+/// `dropped` (on the birth clock), as far as their rows say: perhaps dead. Those born before have it only by a pickle; our
+/// own children born later, never.
+fn heirs(created: u64, dropped: u64) -> impl Iterator<Item = Member> {
     let mine = me();
-    (1..layout::header().rows.load(Acquire) as usize).any(|slot| {
+    (1..layout::header().rows.load(Acquire) as usize).filter_map(move |slot| {
         let r = row(slot);
         let word = r.ident.load(Acquire);
-        match Member::of(word) {
-            Some(m) if word & STATE != FREE && m != mine => {
-                let birth = r.birth.load(Acquire);
-                birth > created && !(birth > dropped && r.parent.load(Acquire) == mine.raw()) && !is_dead(m)
-            }
-            _ => false,
-        }
+        let m = Member::of(word).filter(|&m| word & STATE != FREE && m != mine)?;
+        let birth = r.birth.load(Acquire);
+        (birth > created && !(birth > dropped && r.parent.load(Acquire) == mine.raw())).then_some(m)
     })
+}
+
+/// Is there no possible heir, not even one whose death nobody noticed yet? One load of memory for each row, where
+/// `heirs_alive` asks the kernel.
+pub fn no_heirs(created: u64, dropped: u64) -> bool {
+    heirs(created, dropped).next().is_none()
+}
+
+/// Does a possible heir live?
+pub fn heirs_alive(created: u64, dropped: u64) -> bool {
+    heirs(created, dropped).any(|m| !is_dead(m))
 }
 
 /// The pid and the process name of a member, also of a dead one whose row nobody has taken since.

@@ -78,6 +78,36 @@ impl Form {
         }
     }
 
+    /// The bits with which this type holds `x`; None if it cannot: an integer out of its range, a float too large for it.
+    fn exact_bits(self, x: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+        if self.is_float() {
+            let (bits, value) = (self.bits(x)?, x.extract::<f64>()?);
+            let lost = self == Form::F32 && value.is_finite() && f32::from_bits(bits as u32).is_infinite();
+            return Ok((!lost).then_some(bits));
+        }
+        let mut overflow = 0;
+        // SAFETY: a valid object; an error (not an int) is fetched below.
+        let v = unsafe { ffi::PyLong_AsLongLongAndOverflow(x.as_ptr(), &mut overflow) };
+        if v == -1
+            && overflow == 0
+            && let Some(e) = PyErr::take(x.py())
+        {
+            return Err(e);
+        }
+        let fits = match self {
+            _ if overflow != 0 => self == Form::U64 && overflow > 0 && x.extract::<u64>().is_ok(),
+            Form::I8 => v == v as i8 as i64,
+            Form::I16 => v == v as i16 as i64,
+            Form::I32 => v == v as i32 as i64,
+            Form::U8 => v == v as u8 as i64,
+            Form::U16 => v == v as u16 as i64,
+            Form::U32 => v == v as u32 as i64,
+            Form::U64 => v >= 0,
+            _ => true,
+        };
+        if fits { self.bits(x).map(Some) } else { Ok(None) }
+    }
+
     fn number<'py>(self, py: Python<'py>, bits: u64) -> PyResult<Bound<'py, PyAny>> {
         Ok(match self {
             Form::None => py.None().into_bound(py),
@@ -227,12 +257,12 @@ impl Atomic {
         form.number(value.py(), old)
     }
 
-    /// Store `new` if the value is `old` (bit for bit), in one atomic step; returns whether it was. Raises TypeError if
-    /// they are not numbers.
+    /// Store `new` if the value is `old` (bit for bit), in one atomic step; returns whether it was. An `old` out of the
+    /// type's range never is; `new` wraps around as in C. Raises TypeError if they are not numbers.
     fn compare_exchange<'py>(&self, old: &Bound<'py, PyAny>, new: &Bound<'py, PyAny>) -> PyResult<bool> {
         let form = self.form()?;
-        let (old, new) = (form.bits(old)?, form.bits(new)?);
-        Ok(self.swap_if(form, self.address.load(Relaxed), old, new).is_ok())
+        let (old, new) = (form.exact_bits(old)?, form.bits(new)?);
+        Ok(old.is_some_and(|old| self.swap_if(form, self.address.load(Relaxed), old, new).is_ok()))
     }
 }
 

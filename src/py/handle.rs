@@ -154,3 +154,9 @@ pub fn patience(block: bool, timeout: Option<f64>) -> Option<f64> {
         Some(0.0)
     }
 }
+
+/// Whether to block: any object, by its truth, as in the stdlib. For `from_py_with`.
+#[inline]
+pub fn truth(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    obj.is_truthy()
+}

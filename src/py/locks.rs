@@ -1,6 +1,6 @@
 //! Lock (also the base of RLock) and Semaphore.
 
-use super::handle::{Name, Share, arena_full, error, patience, share, waiting};
+use super::handle::{Name, Share, arena_full, error, patience, share, truth, waiting};
 use crate::cells::Kind;
 use crate::cells::lock::LockCell;
 use crate::cells::semaphore::{self, Semaphore as Cell};
@@ -27,9 +27,26 @@ fn raises(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
     }
 }
 
+/// The `stacklevel` of the innermost frame that is not this package's: who wrote `with condition:` and not what is under it.
+fn callers_level(py: Python<'_>) -> i32 {
+    let mut level = 1;
+    let mut frame = py.import("sys").and_then(|sys| sys.call_method0("_getframe"));
+    while let Ok(f) = frame {
+        let module = f
+            .getattr("f_globals")
+            .and_then(|g| g.get_item("__name__")?.extract::<String>());
+        if !module.is_ok_and(|m| m.starts_with("lightwork.")) {
+            break;
+        }
+        level += 1;
+        frame = f.getattr("f_back");
+    }
+    level
+}
+
 /// The lock was taken from a dead owner: warn, or give it back and raise.
 #[cold]
-fn inherited(py: Python<'_>, cell: &LockCell) -> PyResult<bool> {
+pub fn inherited(py: Python<'_>, cell: &LockCell) -> PyResult<bool> {
     let (pid, name) = cell.dead_owner().map(members::describe).unwrap_or_default();
     let who = if pid == 0 {
         "a process".into()
@@ -48,7 +65,7 @@ fn inherited(py: Python<'_>, cell: &LockCell) -> PyResult<bool> {
     let warning = error(py, "OwnerDiedWarning", text);
     let class = warning.get_type(py);
     let message = std::ffi::CString::new(warning.value(py).to_string()).unwrap_or_default();
-    if let Err(e) = PyErr::warn(py, &class, &message, 2) {
+    if let Err(e) = PyErr::warn(py, &class, &message, callers_level(py)) {
         cell.release();
         return Err(e);
     }
@@ -85,7 +102,12 @@ impl Lock {
 
     /// Take the lock, or one level more of an RLock; False if it could not be had in time (seconds; None waits for ever).
     #[pyo3(signature = (block = true, timeout = None))]
-    fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
         acquire(py, self.cell, patience(block, timeout))
     }
 
@@ -232,6 +254,26 @@ impl WithMethod {
     }
 }
 
+/// What an exception has that ended a wait without the lock, which is somebody else's by now: the cell's address.
+const WITHOUT: &str = "_lightwork_without_lock";
+
+/// The exception that ends a wait of `cell`'s holder without the lock: `with` gives nothing back when it passes.
+pub fn without_lock(py: Python<'_>, cell: &'static LockCell, e: PyErr, earlier: Option<PyErr>) -> PyErr {
+    let value = e.value(py);
+    // Neither attribute is vital, and an exception that takes none is still to be raised.
+    let _ = value.setattr(WITHOUT, std::ptr::from_ref(cell).addr());
+    if let Some(earlier) = earlier {
+        let _ = value.setattr("__context__", earlier.value(py));
+    }
+    e
+}
+
+#[cold]
+fn says_without_lock(e: &Bound<'_, PyAny>, cell: &'static LockCell) -> bool {
+    let says = e.getattr(WITHOUT).and_then(|a| a.extract::<usize>());
+    says.is_ok_and(|a| a == std::ptr::from_ref(cell).addr()) && !cell.is_mine()
+}
+
 /// What those bound methods are bound to: not the lock, which keeps them.
 #[pyclass(frozen, module = "lightwork._native")]
 struct Holder {
@@ -245,8 +287,11 @@ impl Holder {
         acquire(py, self.cell, None)
     }
 
-    #[pyo3(signature = (_type, _value, _traceback, /))]
-    fn __exit__(&self, _type: Ignored<'_, '_>, _value: Ignored<'_, '_>, _traceback: Ignored<'_, '_>) -> PyResult<()> {
+    #[pyo3(signature = (_type, value, _traceback, /))]
+    fn __exit__(&self, _type: Ignored<'_, '_>, value: &Bound<'_, PyAny>, _traceback: Ignored<'_, '_>) -> PyResult<()> {
+        if !value.is_none() && says_without_lock(value, self.cell) {
+            return Ok(());
+        }
         release(self.cell)
     }
 }
@@ -284,7 +329,12 @@ impl Semaphore {
 
     /// Take one; False if none could be had in time (seconds; None waits for ever).
     #[pyo3(signature = (block = true, timeout = None))]
-    fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
         let cell = self.cell;
         if cell.try_acquire().map_err(|f| arena_full(py, f))? {
             return Ok(true);

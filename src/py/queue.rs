@@ -1,15 +1,18 @@
 //! Queue and SimpleQueue: one ring, two signatures.
 
 use super::codec::{Letter, decode, encode};
-use super::handle::{Name, Share, arena_full, patience, share, waiting};
+use super::handle::{Name, Share, arena_full, patience, share, truth, waiting};
 use crate::cells::Kind;
+use crate::members;
 use crate::queue::{Full, Ring};
-use crate::sync::Outcome;
-use pyo3::exceptions::{PyOSError, PyValueError};
+use crate::sync::{Member, Outcome};
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
-use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering::*};
+use std::sync::{Mutex, MutexGuard};
 
 /// `queue.Full` or `queue.Empty`.
 fn queue_error(py: Python<'_>, name: &'static str) -> PyErr {
@@ -43,36 +46,212 @@ fn put(py: Python<'_>, ring: &'static Ring, letter: Letter, block: bool, timeout
     }
 }
 
-fn get<'py>(py: Python<'py>, ring: &'static Ring, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
-    match ring.try_get() {
-        Some(Some(claim)) => return decode(py, claim),
-        Some(None) if !block => {
-            return match ring.poll_the_dead() {
-                Some(claim) => decode(py, claim),
-                None => Err(queue_error(py, "Empty")),
-            };
+/// Take the oldest message; None if there was none in time.
+fn take<'py>(
+    py: Python<'py>,
+    ring: &'static Ring,
+    block: bool,
+    timeout: Option<f64>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let claim = match ring.try_get() {
+        Some(Some(claim)) => return decode(py, claim).map(Some),
+        Some(None) if !block => ring.poll_the_dead(),
+        _ => waiting(py, patience(block, timeout), |w| ring.get(w))?.1,
+    };
+    claim.map(|c| decode(py, c)).transpose()
+}
+
+/// Bits of an object's `state`: what makes a call something else than an access to the ring.
+mod state {
+    /// This process is done with the queue.
+    pub const CLOSED: u8 = 1;
+    /// `_message_taken()` is to be called when something was taken or nothing was there: the object has a doorbell.
+    pub const TOLD: u8 = 2;
+    /// There is something in `left`.
+    pub const LEFT: u8 = 4;
+}
+use state::{CLOSED, LEFT, TOLD};
+
+/// Messages (or what came of unpickling them) that were taken for a caller who could not be given them: they are first
+/// in line for the next. A forked child gets a copy, which is not its own.
+struct Left {
+    owner: Member,
+    items: VecDeque<PyResult<Py<PyAny>>>,
+}
+
+/// What both kinds of queue are, in this process.
+struct Face {
+    share: Share,
+    ring: &'static Ring,
+    state: AtomicU8,
+    left: Mutex<Option<Left>>,
+}
+
+impl Face {
+    fn new(share: Share) -> Self {
+        Face {
+            ring: Ring::of(share.offset()),
+            share,
+            state: AtomicU8::new(0),
+            left: Mutex::new(None),
         }
-        _ => {}
     }
-    match waiting(py, patience(block, timeout), |w| ring.get(w))?.1 {
-        Some(claim) => decode(py, claim),
-        None => Err(queue_error(py, "Empty")),
+
+    #[inline]
+    fn is(&self, bit: u8) -> bool {
+        self.state.load(Relaxed) & bit != 0
+    }
+
+    fn set(&self, bit: u8) {
+        self.state.fetch_or(bit, Relaxed);
+    }
+
+    #[inline]
+    fn get<'py>(&self, slf: &Bound<'py, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if self.state.load(Relaxed) == 0
+            && let Some(Some(claim)) = self.ring.try_get()
+        {
+            return decode(py, claim);
+        }
+        self.get_slowly(slf, block, timeout)
+    }
+
+    #[cold]
+    fn get_slowly<'py>(
+        &self,
+        slf: &Bound<'py, PyAny>,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let taken = self.take_and_tell(slf, block, timeout)?;
+        taken.ok_or_else(|| queue_error(slf.py(), "Empty"))
+    }
+
+    fn take_and_tell<'py>(
+        &self,
+        slf: &Bound<'py, PyAny>,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let taken = self.next(slf.py(), block, timeout);
+        if let Err(e) = self.tell(slf) {
+            self.leave(taken.transpose());
+            return Err(e);
+        }
+        taken
+    }
+
+    /// What was left over, else from the ring.
+    fn next<'py>(&self, py: Python<'py>, block: bool, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.take_left() {
+            Some(item) => item.map(|o| Some(o.into_bound(py))),
+            None => take(py, self.ring, block, timeout),
+        }
+    }
+
+    fn take_left(&self) -> Option<PyResult<Py<PyAny>>> {
+        if !self.is(LEFT) {
+            return None;
+        }
+        let mut left = self.left();
+        let item = left.as_mut().and_then(|l| l.items.pop_front());
+        if left.as_ref().is_none_or(|l| l.items.is_empty()) {
+            self.state.fetch_and(!LEFT, Relaxed);
+        }
+        item
+    }
+
+    /// The next caller gets these before all others.
+    fn leave<'py>(&self, items: impl IntoIterator<Item = PyResult<Bound<'py, PyAny>>>) {
+        let mut left = self.left();
+        let line = left.get_or_insert_with(|| Left {
+            owner: members::me(),
+            items: VecDeque::new(),
+        });
+        let later = std::mem::take(&mut line.items);
+        line.items
+            .extend(items.into_iter().map(|item| item.map(Bound::unbind)).chain(later));
+        if !line.items.is_empty() {
+            self.set(LEFT);
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Option<Left>> {
+        let mut left = self.left.lock().unwrap_or_else(|e| e.into_inner());
+        if left.as_ref().is_some_and(|l| l.owner != members::me()) {
+            std::mem::forget(left.take()); // the parent's; no destructor runs in here
+        }
+        left
+    }
+
+    /// How many messages are left over.
+    fn count_left(&self) -> usize {
+        match self.is(LEFT) {
+            true => self.left().as_ref().map_or(0, |l| l.items.len()),
+            false => 0,
+        }
+    }
+
+    fn tell(&self, slf: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.is(TOLD) {
+            slf.call_method0("_message_taken")?;
+        }
+        Ok(())
+    }
+
+    /// One object as `get`, and up to `n` if they are there.
+    fn get_many<'py>(
+        &self,
+        slf: &Bound<'py, PyAny>,
+        n: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let mut found = vec![self.get(slf, true, timeout)?];
+        let mut interrupt = None;
+        while found.len() < n {
+            match self.next(py, false, None) {
+                Ok(Some(obj)) => found.push(obj),
+                Ok(None) => break,
+                Err(e) if e.is_instance_of::<PyException>(py) => {
+                    self.leave([Err(e)]);
+                    break;
+                }
+                Err(e) => {
+                    interrupt = Some(e);
+                    break;
+                }
+            }
+        }
+        let Some(e) = interrupt.or_else(|| self.tell(slf).err()) else {
+            return Ok(found);
+        };
+        self.leave(found.into_iter().map(Ok));
+        self.tell(slf).and(Err(e))
+    }
+
+    fn wait_for_message(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let ring = self.ring;
+        Ok(self.count_left() > 0
+            || waiting(py, patience(true, timeout), |w| ring.wait_for_message(w))? == Outcome::Done)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ring.is_empty() && self.count_left() == 0
     }
 }
 
-/// What `put` does with an object that the pickler refused: the Python class decides (it raises).
+/// What `put` does with an object that the pickler refused: the stdlib's hook decides (ours raises).
 #[cold]
 fn refused(slf: &Bound<'_, PyAny>, e: PyErr, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-    slf.call_method1("_refused", (e.into_value(slf.py()), obj)).map(|_| ())
+    let e = e.into_value(slf.py());
+    slf.call_method1("_on_queue_feeder_error", (e, obj)).map(|_| ())
 }
 
 /// A first-in first-out queue between processes and threads.
 #[pyclass(subclass, frozen, weakref, module = "lightwork._native")]
-pub struct Queue {
-    share: Share,
-    ring: &'static Ring,
-    closed: AtomicBool,
-}
+pub struct Queue(Face);
 
 #[pymethods]
 impl Queue {
@@ -86,23 +265,24 @@ impl Queue {
     ) -> PyResult<Self> {
         let max = maxsize.max(0) as u64;
         let share = share(py, kwargs, "Queue", Kind::Queue, Ring::BYTES, || Ring::create(max))?;
-        Ok(Queue {
-            ring: Ring::of(share.offset()),
-            share,
-            closed: AtomicBool::new(false),
-        })
+        Ok(Queue(Face::new(share)))
     }
 
     /// Put an object: it is visible to every reader when this returns. Raises `queue.Full` if there was no room in time
     /// (`timeout` in seconds), what the pickler raises if the object cannot be pickled, ValueError if the queue is closed.
     #[pyo3(signature = (obj, block = true, timeout = None))]
-    fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
-        let this = slf.get();
-        if this.closed.load(Relaxed) {
+    fn put(
+        slf: &Bound<'_, Self>,
+        obj: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let face = &slf.get().0;
+        if face.is(CLOSED) {
             return Err(closed(slf));
         }
         match encode(&[], obj) {
-            Ok(letter) => put(slf.py(), this.ring, letter, block, timeout),
+            Ok(letter) => put(slf.py(), face.ring, letter, block, timeout),
             Err(e) => refused(slf, e, obj),
         }
     }
@@ -110,12 +290,16 @@ impl Queue {
     /// Take the oldest object. Raises `queue.Empty` if there was none in time (`timeout` in seconds), ValueError if the
     /// queue is closed, what unpickling raises.
     #[pyo3(signature = (block = true, timeout = None))]
-    fn get<'py>(slf: &Bound<'py, Self>, block: bool, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
-        let this = slf.get();
-        if this.closed.load(Relaxed) {
+    fn get<'py>(
+        slf: &Bound<'py, Self>,
+        #[pyo3(from_py_with = truth)] block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let face = &slf.get().0;
+        if face.is(CLOSED) {
             return Err(closed(slf));
         }
-        get(slf.py(), this.ring, block, timeout)
+        face.get(slf, block, timeout)
     }
 
     /// `put(obj, False)`.
@@ -128,37 +312,61 @@ impl Queue {
         Self::get(slf, false, None)
     }
 
+    /// Up to `n` objects: waits (at most `timeout` seconds) for the first, takes the others only if they are there.
+    ///
+    /// Raises `queue.Empty` if not even one came in time, ValueError if `n` is less than 1 or the queue is closed. An
+    /// error in unpickling a later object is raised by the next call that takes from this queue object; an interrupt
+    /// (any other BaseException) at once, and then that next call returns what was taken before it.
+    #[pyo3(signature = (n, timeout = None))]
+    fn get_many<'py>(slf: &Bound<'py, Self>, n: i64, timeout: Option<f64>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        if n < 1 {
+            let message = format!("get_many takes at least 1 object, not {n}");
+            return Err(PyValueError::new_err(message));
+        }
+        let face = &slf.get().0;
+        if face.is(CLOSED) {
+            return Err(closed(slf));
+        }
+        face.get_many(slf, n as usize, timeout)
+    }
+
     /// How many objects are in the queue now.
     fn qsize(&self) -> u64 {
-        self.ring.len()
+        self.0.ring.len() + self.0.count_left() as u64
     }
 
     /// Is the queue empty now? Raises OSError if this process closed it and it was ever used (as the stdlib does).
     fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        if slf.get().closed.load(Relaxed) && slf.get().ring.was_used() {
+        let face = &slf.get().0;
+        if face.is(CLOSED) && face.ring.was_used() {
             return Err(PyOSError::new_err(format!("Queue {} is closed", slf.repr()?)));
         }
-        Ok(slf.get().ring.is_empty())
+        Ok(face.is_empty())
     }
 
     /// Would `put` have to wait now?
     fn full(&self) -> bool {
-        self.ring.is_full()
+        self.0.ring.is_full()
     }
 
     /// This process is done with the queue: later calls raise ValueError. What was put stays for the others.
     fn close(&self) {
-        self.closed.store(true, Relaxed);
+        self.0.set(CLOSED);
     }
 
     #[getter]
     fn _closed(&self) -> bool {
-        self.closed.load(Relaxed)
+        self.0.is(CLOSED)
+    }
+
+    /// From now on call `_message_taken()` when something was taken or nothing was there.
+    fn _tell_taken(&self) {
+        self.0.set(TOLD);
     }
 
     #[getter]
     fn _maxsize(&self) -> u64 {
-        match self.ring.maxsize() {
+        match self.0.ring.maxsize() {
             0 => i32::MAX as u64,
             n => n,
         }
@@ -167,21 +375,20 @@ impl Queue {
     /// Wait until there is a message, at most `timeout` seconds, without taking it.
     #[pyo3(signature = (timeout = None))]
     fn _wait_for_message(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let ring = self.ring;
-        Ok(waiting(py, patience(true, timeout), |w| ring.wait_for_message(w))? == Outcome::Done)
+        self.0.wait_for_message(py, timeout)
     }
 
     fn _task_done(&self) -> bool {
-        self.ring.task_done()
+        self.0.ring.task_done()
     }
 
     fn _join(&self, py: Python<'_>) -> PyResult<()> {
-        let ring = self.ring;
+        let ring = self.0.ring;
         waiting(py, None, |w| ring.join(w)).map(|_| ())
     }
 
     fn _handle(&self, escapes: bool) -> Name {
-        self.share.name(escapes)
+        self.0.share.name(escapes)
     }
 }
 
@@ -195,11 +402,7 @@ fn closed(slf: &Bound<'_, Queue>) -> PyErr {
 
 /// A queue without limits or time-outs.
 #[pyclass(subclass, frozen, weakref, module = "lightwork._native")]
-pub struct SimpleQueue {
-    share: Share,
-    ring: &'static Ring,
-    closed: AtomicBool,
-}
+pub struct SimpleQueue(Face);
 
 #[pymethods]
 impl SimpleQueue {
@@ -207,63 +410,57 @@ impl SimpleQueue {
     #[pyo3(signature = (*_args, **kwargs))]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let share = share(py, kwargs, "SimpleQueue", Kind::Queue, Ring::BYTES, || Ring::create(0))?;
-        Ok(SimpleQueue {
-            ring: Ring::of(share.offset()),
-            share,
-            closed: AtomicBool::new(false),
-        })
+        Ok(SimpleQueue(Face::new(share)))
     }
 
     /// Put an object: it is visible to every reader when this returns. Raises what the pickler raises if the object
     /// cannot be pickled, OSError if this process closed the queue.
     fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         slf.get().open()?;
-        put(slf.py(), slf.get().ring, encode(&[], obj)?, true, None)
+        put(slf.py(), slf.get().0.ring, encode(&[], obj)?, true, None)
     }
 
     /// Take the oldest object, waiting for one. Raises OSError if this process closed the queue.
     fn get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().open()?;
-        get(slf.py(), slf.get().ring, true, None)
-    }
-
-    /// Take the oldest object, waiting for one at most `timeout` seconds; raises `queue.Empty` then.
-    fn _get_within<'py>(slf: &Bound<'py, Self>, timeout: f64) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().open()?;
-        get(slf.py(), slf.get().ring, true, Some(timeout))
+        slf.get().0.get(slf, true, None)
     }
 
     /// Is the queue empty now?
     fn empty(&self) -> PyResult<bool> {
         self.open()?;
-        Ok(self.ring.is_empty())
+        Ok(self.0.is_empty())
     }
 
     /// This process is done with the queue.
     fn close(&self) {
-        self.closed.store(true, Relaxed);
+        self.0.set(CLOSED);
     }
 
     #[getter]
     fn _closed(&self) -> bool {
-        self.closed.load(Relaxed)
+        self.0.is(CLOSED)
+    }
+
+    /// From now on call `_message_taken()` when something was taken or nothing was there.
+    fn _tell_taken(&self) {
+        self.0.set(TOLD);
     }
 
     /// Wait until there is a message, at most `timeout` seconds, without taking it.
     #[pyo3(signature = (timeout = None))]
     fn _wait_for_message(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let ring = self.ring;
-        Ok(waiting(py, patience(true, timeout), |w| ring.wait_for_message(w))? == Outcome::Done)
+        self.0.wait_for_message(py, timeout)
     }
 
     fn _handle(&self, escapes: bool) -> Name {
-        self.share.name(escapes)
+        self.0.share.name(escapes)
     }
 }
 
 impl SimpleQueue {
     fn open(&self) -> PyResult<()> {
-        if self.closed.load(Relaxed) {
+        if self.0.is(CLOSED) {
             Err(PyOSError::new_err("handle is closed"))
         } else {
             Ok(())

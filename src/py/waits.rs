@@ -1,7 +1,7 @@
 //! Event, the waiting room of Condition, Barrier.
 
 use super::handle::{Name, Share, arena_full, patience, share, waiting};
-use super::locks::Lock;
+use super::locks::{Lock, inherited, without_lock};
 use crate::cells::Kind;
 use crate::cells::barrier::{Arrival, BarrierCell};
 use crate::cells::event::EventCell;
@@ -111,21 +111,36 @@ impl WaitList {
 
     /// The whole of `Condition.wait` over a Lock or RLock that the calling thread holds: no signal handler runs between
     /// its steps, so that an exception of one leaves no waiter behind and the lock held.
+    ///
+    /// While the lock is taken back, the first exception of a handler is kept until that is done; the second ends the
+    /// wait without the lock, which may be stuck. So does an owner's death that raises. `with` knows such exceptions
+    /// (`without_lock`).
     fn wait_with(&self, py: Python<'_>, lock: &Bound<'_, Lock>, timeout: Option<f64>) -> PyResult<bool> {
         let place = self.cell.enter().map_err(|f| arena_full(py, f))?;
         let cell = lock.get().cell();
         let depth = cell.release_all();
         let waiters = self.cell;
-        let told = waiting(py, patience(true, timeout), |w| waiters.wait(place, w));
-        let mut raised = None;
-        while let Err(e) = waiting(py, None, |w| cell.acquire(w)) {
-            raised = Some(e);
+        let (told, mut raised) = match waiting(py, patience(true, timeout), |w| waiters.wait(place, w)) {
+            Ok(out) => (out == Outcome::Done, None),
+            Err(e) => (false, Some(e)),
+        };
+        loop {
+            let back = match waiting(py, None, |w| cell.acquire(w)) {
+                Ok(Outcome::Inherited(_)) => inherited(py, cell),
+                Ok(_) => Ok(true),
+                Err(e) if raised.is_none() => {
+                    raised = Some(e);
+                    continue;
+                }
+                Err(e) => Err(e),
+            };
+            match back {
+                Ok(_) => break,
+                Err(e) => return Err(without_lock(py, cell, e, raised)),
+            }
         }
         cell.restore(depth);
-        match raised {
-            Some(e) => Err(e),
-            None => Ok(told? == Outcome::Done),
-        }
+        raised.map_or(Ok(told), Err)
     }
 
     /// Take a place, while the condition's lock is held.

@@ -2,8 +2,7 @@
 
 use super::Member;
 use crate::sys::{clock, futex};
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// The first slice of a sleep. A dead owner is found within the slices below, so the next acquirer of a lock whose
 /// holder was killed gets it in under 50 ms; a check costs 3 us (pidfd_open + poll + read of /proc/PID/stat).
@@ -121,6 +120,12 @@ impl Wait<'_> {
 
 /// Spinning pays only where the one we wait for can run meanwhile.
 fn worth_spinning() -> bool {
-    static MANY: OnceLock<bool> = OnceLock::new();
-    *MANY.get_or_init(|| crate::sys::process::cpus() > 1)
+    // Not a OnceLock: a fork may come while another thread is finding out, and the child would wait for that for ever.
+    static CPUS: AtomicUsize = AtomicUsize::new(0);
+    let mut cpus = CPUS.load(Relaxed);
+    if cpus == 0 {
+        cpus = crate::sys::process::cpus();
+        CPUS.store(cpus, Relaxed);
+    }
+    cpus > 1
 }

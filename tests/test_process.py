@@ -457,6 +457,7 @@ import os, lightwork as mp
 def child(q, lock, array):
     q.put(os.getpid())
     lock.acquire()
+    mp.Event().wait()  # with the lock of the killed parent, or without
 
 if __name__ == "__main__":
     ctx = mp.get_context({method!r})

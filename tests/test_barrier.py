@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import Any
@@ -22,8 +23,19 @@ def meets(b: Any, rounds: int, back: Any) -> None:
 def breaks(b: Any, back: Any) -> None:
     try:
         back.put(b.wait())
-    except threading.BrokenBarrierError:
-        back.put("broken")
+    except threading.BrokenBarrierError as e:
+        back.put(str(e))
+
+
+SOMEBODY = "by abort(), a party's time-out, a failed action, or the death of a process that waited"
+MEANWHILE = f"the barrier broke while this party waited in it: {SOMEBODY}"
+BEFORE = f"the barrier was broken before: {SOMEBODY}; reset() makes it whole"
+BROKEN = {
+    "abort": MEANWHILE,
+    "action": MEANWHILE,
+    "reset": "the barrier was reset while this party waited in it",
+    "timeout": "not all 2 parties came within 0.01 s, which breaks the barrier",
+}
 
 
 class Action:
@@ -64,10 +76,10 @@ def test_the_death_of_one_who_waits_breaks_the_barrier(ctx: Any) -> None:
         p.start()
     assert wait_until(lambda: b.n_waiting == 2)
     ps[0].kill()
-    assert back.get(timeout=5) == "broken"
+    assert back.get(timeout=5) == MEANWHILE
     for p in ps:
         p.join()
-    with pytest.raises(threading.BrokenBarrierError):
+    with pytest.raises(threading.BrokenBarrierError, match=f"^{re.escape(BEFORE)}$"):
         b.wait()
     b.reset()
     assert not b.broken and b.n_waiting == 0 and b.parties == 3
@@ -84,7 +96,7 @@ def test_the_last_to_come_finds_that_the_only_other_died() -> None:
         b.wait(5)
 
 
-@pytest.mark.parametrize("breaking", ["abort", "reset", "timeout", "action"])
+@pytest.mark.parametrize("breaking", BROKEN)
 def test_what_breaks_a_barrier(breaking: str) -> None:
     b = fork.Barrier(2, (lambda: 1 / 0) if breaking == "action" else None, 0.01 if breaking == "timeout" else None)
     results: list[Any] = []
@@ -98,7 +110,7 @@ def test_what_breaks_a_barrier(breaking: str) -> None:
     elif breaking != "timeout":
         getattr(b, breaking)()
     t.join()
-    assert results == ["broken"] and b.broken is (breaking != "reset")
+    assert results == [BROKEN[breaking]] and b.broken is (breaking != "reset")
     b.reset()
     assert not b.broken
     for parties in (0, -1):
@@ -124,3 +136,9 @@ def test_a_slow_action_is_nobodys_timeout() -> None:
     for t in ts:
         t.join()
     assert sorted(results, key=str) == [0, 1] and not b.broken
+
+
+def test_an_action_that_breaks_the_barrier() -> None:
+    b = fork.Barrier(1, lambda: b.abort())
+    with pytest.raises(threading.BrokenBarrierError, match="broke while the action ran: by abort"):
+        b.wait()

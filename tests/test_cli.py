@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,13 @@ def test_installed_command_is_the_same() -> None:
     assert done.stdout == lightwork("--version").stdout
 
 
+def test_it_is_described_in_the_words_of_the_readme() -> None:
+    claim = "faster, and it does not hang when a process dies"
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    for text in (readme, metadata("lightwork")["Summary"], lightwork("--help").stdout):
+        assert claim in " ".join(text.split())
+
+
 @pytest.mark.parametrize("command", [[], ["compare"], ["run"]])
 def test_help_names_what_there_is(command: list[str]) -> None:
     done = lightwork(*command, "--help")
@@ -47,7 +54,7 @@ def test_help_names_what_there_is(command: list[str]) -> None:
         (["compare", "--json", "no/such/folder/f.json"], "there is no folder 'no/such/folder'."),
         (["compare", "--json", "."], "File '.' is a directory."),
         (["run"], "Missing argument 'SCRIPT'."),
-        (["run", "no_such_script.py"], "there is no file 'no_such_script.py'."),
+        (["run", "no_such_script.py"], "lightwork run: cannot run 'no_such_script.py': No such file or directory"),
         (["run", "--bogus", "script.py"], "--bogus"),
         (["nonsense"], "No such command 'nonsense'."),
     ],

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lightwork.compare import Comparison, Timing, time_ways
+import lightwork as mp
+from lightwork.compare import WAYS, Comparison, Timing, report, time_ways
 from lightwork.compare.table import table, verdict
+from lightwork.compare.ways import Target
 
 N = 1000
 TOTAL = 499667166000  # twice the sum for 1000, as the tutorial prints it
@@ -287,3 +289,33 @@ def test_interrupt_of_the_command() -> None:
     assert code == 130
     assert stderr == "compare: interrupted, nothing to show\n"
     assert took < 5
+
+
+@pytest.mark.parametrize("way", ["serial", "threads", "processes"])
+def test_a_function_without_a_result_is_an_error_not_a_hang(way: str) -> None:
+    with pytest.raises(mp.LightworkError, match=r"^returns put no result into the queue that it was given$"):
+        WAYS[way](returns, (), 2)
+
+
+def returns(q: object) -> int:
+    return 7
+
+
+def raises(q: object) -> None:
+    raise ValueError("on purpose")
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        (returns, "compare: returns put no result into the queue that it was given"),
+        (raises, "compare: raises raised ValueError: on purpose"),
+    ],
+)
+def test_report_says_what_is_wrong_with_the_function(
+    capsys: pytest.CaptureFixture[str], target: Target, sentence: str
+) -> None:
+    assert report(target, (), repeat=1) == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1] == sentence
+    assert ("in raises" in err) is (target is raises)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import multiprocessing
 import pickle
 from concurrent.futures.process import BrokenProcessPool
 
@@ -13,7 +14,7 @@ from lightwork import errors
 TREE: dict[type[BaseException], tuple[type[BaseException], ...]] = {
     errors.WorkerDied: (errors.LightworkError, BrokenProcessPool),
     errors.PoolBroken: (errors.LightworkError, BrokenProcessPool),
-    errors.TaskTimeout: (errors.LightworkError, TimeoutError),
+    errors.TaskTimeout: (errors.LightworkError, TimeoutError, multiprocessing.TimeoutError),
     errors.TaskCancelled: (errors.LightworkError, concurrent.futures.CancelledError),
     errors.OwnerDied: (errors.LightworkError, RuntimeError),
     errors.ForeignHandle: (errors.LightworkError, RuntimeError),

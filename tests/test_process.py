@@ -425,6 +425,30 @@ def test_a_module_that_the_forkserver_preloads_may_hold_a_lock(program: Any, run
     assert run(path, PYTHONPATH=where).stdout == "child\n"
 
 
+TOGETHER = """
+import threading
+import lightwork as mp
+
+ctx, together = mp.get_context("forkserver"), threading.Barrier(8)
+
+def start():
+    p = ctx.Process(target=int, args=("42",))
+    together.wait()
+    p.start()
+    return p.result(30)
+
+if __name__ == "__main__":
+    threads = [mp.Thread(target=start) for _ in range(8)]
+    for t in threads:
+        t.start()
+    print([t.result(40) for t in threads])
+"""
+
+
+def test_threads_may_start_the_forkserver_together(program: Any, run: Any) -> None:
+    assert run(program(TOGETHER)).stdout == f"{[42] * 8}\n"
+
+
 # -- what the killed leave
 
 KILLED = """
@@ -433,6 +457,7 @@ import os, lightwork as mp
 def child(q, lock, array):
     q.put(os.getpid())
     lock.acquire()
+    mp.Event().wait()  # with the lock of the killed parent, or without
 
 if __name__ == "__main__":
     ctx = mp.get_context({method!r})

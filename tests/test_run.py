@@ -135,7 +135,7 @@ def test_failure_in_a_package_shows_its_own_frames_only(
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("missing.py",), "there is no file 'missing.py'"),
+        (("missing.py",), "cannot run 'missing.py': No such file or directory"),
         (("empty",), "there is no __main__.py in"),
         (("-m", "missing"), "there is no module 'missing' to run"),
         (("-m", "missing.sub"), "cannot run module 'missing.sub': No module named 'missing'"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import math
 import pickle
 from collections.abc import Iterable
 from typing import Any
 
+import cloudpickle
 import pytest
 from conftest import wait_until
 
@@ -93,26 +95,60 @@ def test_pickled_it_is_the_same_memory() -> None:
         (fork.Array(Point, [(1, 2)]), None, None),
     ):
         q.put(x)
-        for copy in (pickle.loads(pickle.dumps(x)), q.get()):
-            assert type(copy) is type(x) and copy.get_lock().acquire()
+        for again in (pickle.loads(pickle.dumps(x)), q.get()):
+            assert type(again) is type(x) and again.get_lock().acquire()
             assert x.get_lock().locked()
-            copy.get_lock().release()
+            again.get_lock().release()
             if isinstance(x, sharedctypes.Synchronized):
-                x.value, seen = two, copy.value
-                assert (seen, copy.value) == (one, two)
-                copy.value = one
+                x.value, seen = two, again.value
+                assert (seen, again.value) == (one, two)
+                again.value = one
             elif one is not None:
                 x[0] = two
-                assert copy[0] == two
-                copy[0] = one
+                assert again[0] == two
+                again[0] = one
             else:
                 x[0].x = 5
-                assert copy[0].x == 5
+                assert again[0].x == 5
     for raw in (fork.RawValue("i", 3), fork.RawArray("i", [3, 4])):
         q.put(raw)
-        copy = q.get()
-        ctypes.memset(ctypes.addressof(copy), 0, ctypes.sizeof(copy))
+        again = q.get()
+        ctypes.memset(ctypes.addressof(again), 0, ctypes.sizeof(again))
         assert not any(bytes(raw))
+
+
+RAW: list[tuple[tuple[Any, ...], type[Any]]] = [
+    (("RawValue", "i", 3), int),
+    (("RawArray", "i", [3, 4]), int),
+    (("RawValue", Point, 1, 2.5), Point),
+    (("RawArray", Point, [(1, 2.5)]), Point),
+]
+
+
+def overwrite(pickled: bytes) -> None:
+    x = pickle.loads(pickled)
+    ctypes.memset(ctypes.addressof(x), 7, ctypes.sizeof(x))
+
+
+@pytest.mark.parametrize(("make", "kind"), RAW, ids=lambda x: str(x)[:25])
+@pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps, lambda x: pickle.dumps(x, 0)])
+def test_any_pickle_of_a_bare_object_is_the_same_memory(ctx: Any, make: Any, kind: Any, dumps: Any) -> None:
+    name, *args = make
+    x = getattr(ctx, name)(*args)
+    p = ctx.Process(target=overwrite, args=(dumps(x),))
+    p.start()
+    p.join()
+    assert bytes(x) == b"\7" * ctypes.sizeof(x)
+    overwrite(dumps(pickle.loads(dumps(x))))  # also of one that came in a pickle
+
+
+@pytest.mark.parametrize(("make", "kind"), RAW, ids=lambda x: str(x)[:25])
+def test_copy_copies_the_content(make: Any, kind: Any) -> None:
+    name, *args = make
+    x = getattr(fork, name)(*args)
+    before, private = bytes(x), copy.copy(x)
+    overwrite(pickle.dumps(x))
+    assert type(private) is type(x) and bytes(private) == before != bytes(x)
 
 
 def test_structures_and_unions() -> None:
@@ -125,8 +161,7 @@ def test_structures_and_unions() -> None:
     assert sorted(u.parts) == [1, 2, 3, 4]
     with pytest.raises(TypeError, match="need a value that is one number"):
         fork.Value(ctypes.c_bool).add(1)
-    copy = sharedctypes.copy(fork.RawArray("i", [1, 2]))
-    assert copy[:] == [1, 2]
+    assert sharedctypes.copy(fork.RawArray("i", [1, 2]))[:] == [1, 2]
 
 
 def test_arrays_slice_as_lists_do() -> None:
@@ -176,7 +211,8 @@ def test_locks() -> None:
 def test_no_items() -> None:
     for a in (fork.Array("i", 0), fork.Array("d", []), fork.RawArray("i", 0)):
         assert len(a) == 0 and list(a) == []
-    assert len(pickle.loads(pickle.dumps(fork.Array("i", 0)))) == 0
+        assert len(pickle.loads(pickle.dumps(a))) == 0
+    assert len(copy.copy(fork.RawArray("i", 0))) == 0
 
 
 @pytest.mark.parametrize(
@@ -190,7 +226,14 @@ def test_no_items() -> None:
         (lambda: fork.Array("i", [[1, 2], [3, 4]]), TypeError, "an Array has one dimension"),
         (lambda: fork.Array("i", ["a"]), TypeError, "str"),
         (lambda: fork.Array("i", 1.5), TypeError, "float"),
+        (
+            lambda: fork.Array("i", 2.5),
+            TypeError,
+            "an array is made of an int .* or a sequence, not of a float: 2.5",
+        ),
         (lambda: fork.Value("i", 1.5), TypeError, "float"),
+        (lambda: fork.Value(ctypes.c_int(5)), TypeError, r"c_int\(5\) is neither a type code nor a ctypes type"),
+        (lambda: fork.Value(ctypes.POINTER(ctypes.c_int)), TypeError, "a Value cannot be a LP_c_int: .*an address"),
         (lambda: fork.Array("d", 2**58), MemoryError, "shared memory is full"),
         (lambda: fork.Array("d", 10**30), OverflowError, "int"),
     ],

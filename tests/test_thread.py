@@ -137,3 +137,30 @@ def test_threads_share_the_primitives() -> None:
 
     ts = [started(work, 250) for _ in range(4)]
     assert sum(t.result(10) for t in ts) == v.value == sum(q.get(timeout=5) for _ in ts) == 1000
+
+
+class Busy(mp.Thread):
+    """Has names of its own."""
+
+    def _run(self) -> str:
+        return "mine"
+
+    def run(self) -> Any:  # type: ignore[override]
+        self._value = self._error = self._record = 42
+        return self._run()
+
+
+def test_a_subclass_keeps_its_names() -> None:
+    t = Busy()
+    t.start()
+    assert t.result(10) == "mine" and (t._value, t._error, t._record) == (42, 42, 42)
+
+
+def test_run_may_be_set_until_the_start() -> None:
+    t = mp.Thread(target=int)
+    t.run = lambda: "another"  # type: ignore[method-assign]
+    t.start()
+    assert t.result(10) == "another"
+    with pytest.raises(RuntimeError, match="started once"):
+        t.start()
+    assert t.result() == "another"

@@ -104,7 +104,7 @@ class _Echo(_stdlib.DefaultContext):
     def _actual_context(self) -> Any:
         from . import context
 
-        method = context.default_method()
+        method = context._default_context.get_start_method(allow_none=True)
         return None if method is None else context.get_context(method)
 
     @_actual_context.setter
@@ -129,5 +129,5 @@ def _take_over_contexts() -> None:
     default = theirs["_default_context"]
     chosen = default._actual_context
     default.__class__ = _Echo
-    if chosen is not None and context.default_method() is None:
+    if chosen is not None and context._default_context.get_start_method(allow_none=True) is None:
         default._actual_context = chosen  # a start method that the program chose before stays chosen

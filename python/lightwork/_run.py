@@ -37,7 +37,7 @@ def run_path(path: str, args: list[str]) -> None:
     main = _fresh_main(
         __file__=full, __cached__=None, __package__=None, __spec__=None, __loader__=SourceFileLoader("__main__", full)
     )
-    _guarded(lambda: exec(compile(source, full, "exec", dont_inherit=True), main.__dict__))
+    _as_program(lambda: exec(compile(source, full, "exec", dont_inherit=True), main.__dict__))
 
 
 def run_module(name: str, args: list[str]) -> None:
@@ -47,13 +47,13 @@ def run_module(name: str, args: list[str]) -> None:
 
 
 def _run_found(name: str, where: str | None = None) -> None:
-    spec, code = _guarded(lambda: _find(name, where))
+    spec, code = _as_program(lambda: _find(name, where))
     if where is None:
         sys.argv[0] = spec.origin or name
     main = _fresh_main(
         __file__=spec.origin, __cached__=spec.cached, __package__=spec.parent, __spec__=spec, __loader__=spec.loader
     )
-    _guarded(lambda: exec(code, main.__dict__))
+    _as_program(lambda: exec(code, main.__dict__))
 
 
 def _find(name: str, where: str | None) -> tuple[ModuleSpec, CodeType]:
@@ -105,7 +105,7 @@ def _fresh_main(**attributes: Any) -> ModuleType:
     return main
 
 
-def _guarded(run: Callable[[], T]) -> T:
+def _as_program(run: Callable[[], T]) -> T:
     """Call it; if it raises, Python's own handling follows (exit code, signal), but with the program's frames only."""
     try:
         return run()

@@ -18,7 +18,7 @@ import click
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lightwork")
 def commands() -> None:
-    """Python's multiprocessing, rebuilt: same names and calls, faster, and it cannot hang when a process dies."""
+    """Python's multiprocessing, rebuilt: same names and calls, faster, and it does not hang when a process dies."""
 
 
 def _in_a_folder(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
@@ -88,8 +88,6 @@ def run(module: bool, script: str, args: tuple[str, ...]) -> Callable[[], None]:
         from lightwork._run import run_module
 
         return partial(run_module, script, list(args))
-    if not Path(script).exists():
-        raise click.BadParameter(f"there is no file {script!r}.", param_hint="SCRIPT")
     from lightwork._run import run_path
 
     return partial(run_path, script, list(args))

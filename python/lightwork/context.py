@@ -251,9 +251,7 @@ class DefaultContext(BaseContext):
 
     def get_context(self, method: str | None = None) -> BaseContext:
         """The context of a start method (None: the chosen one). Raises ValueError for an unknown method."""
-        if method is None and self._chosen is None:
-            self._chosen = self._default
-        return super().get_context(method or self._chosen)
+        return super().get_context(self.get_start_method() if method is None else method)
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Choose the start method of the package's own functions.
@@ -291,11 +289,6 @@ def get_context(method: str | None = None) -> BaseContext:
 def set_start_method(method: str | None, force: bool = False) -> None:
     """See `DefaultContext.set_start_method`."""
     _default_context.set_start_method(method, force)
-
-
-def default_method() -> str | None:
-    """The start method, if one was chosen."""
-    return _default_context._chosen
 
 
 def force_start_method(method: str | None) -> None:

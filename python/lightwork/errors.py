@@ -3,7 +3,7 @@
 LightworkError
 ├── WorkerDied      (BrokenProcessPool)   a process ended without giving its result
 ├── PoolBroken      (BrokenProcessPool)   a pool that cannot go on, e.g. its initializer raised
-├── TaskTimeout     (TimeoutError)        the time given to a task or process is over
+├── TaskTimeout     (both TimeoutErrors)  the time given to a task or process is over
 ├── TaskCancelled   (CancelledError)      the task was cancelled
 ├── OwnerDied       (RuntimeError)        a lock made with on_owner_death="raise" was left by a dead holder
 ├── ForeignHandle   (RuntimeError)        a handle from another family of processes, or of something dropped
@@ -12,10 +12,13 @@ LightworkError
 
 OwnerDiedWarning    (RuntimeWarning)      a lock was taken over from a process that died holding it
 RemoteTraceback     (Exception)           only ever the cause of another exception: its text is the remote traceback
+
+Both TimeoutErrors: the built-in one and `multiprocessing.TimeoutError`, which is another class.
 """
 
 from __future__ import annotations
 
+import multiprocessing.context
 import traceback
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
@@ -74,7 +77,7 @@ class PoolBroken(LightworkError, BrokenProcessPool):
     """The pool cannot go on; the cause says why."""
 
 
-class TaskTimeout(LightworkError, TimeoutError):
+class TaskTimeout(LightworkError, TimeoutError, multiprocessing.context.TimeoutError):
     """The time given to a task or process is over."""
 
 
@@ -116,3 +119,12 @@ class RemoteTraceback(Exception):
 def formatted(exc: BaseException) -> str:
     """The traceback of an exception as text, as the interpreter would print it."""
     return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+
+
+def summary(exc: BaseException) -> str:
+    """The type and text of an exception in one line."""
+    try:
+        text = str(exc)
+    except Exception:
+        text = "its text cannot be had"
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

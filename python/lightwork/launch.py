@@ -13,8 +13,10 @@ import os
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing import forkserver, popen_fork, popen_forkserver, popen_spawn_posix
+from multiprocessing.connection import wait
 from multiprocessing.process import ORIGINAL_DIR, BaseProcess, parent_process  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
 from typing import Any
@@ -42,10 +44,11 @@ class Passport(str):
         if row is None:
             return str, (str(self),)
         from . import _install
-        from .context import default_method
+        from .context import _default_context
 
         family, fd = _native.family()
-        passport = (str(self), family, DupFd(fd), row, default_method(), _install.installed())
+        method = _default_context.get_start_method(allow_none=True)
+        passport = (str(self), family, DupFd(fd), row, method, _install.installed())
         path = [p or ORIGINAL_DIR for p in sys.path]
         return eval, (_ARRIVE, {"path": path, "passport": passport})
 
@@ -109,9 +112,14 @@ class _Launch:
     """Mixed into the stdlib's Popen classes."""
 
     pid: int
+    sentinel: int
     returncode: int | None
 
     def __init__(self, process_obj: BaseProcess) -> None:
+        self._parent = os.getpid()
+        # A child can be reaped once. Who is told by the kernel, or by the forkserver, stores the code before another
+        # thread can ask.
+        self._reaping = threading.Lock()
         _native.family()  # the arena has to exist before the child
         try:
             super().__init__(process_obj)  # type: ignore[call-arg]
@@ -122,11 +130,24 @@ class _Launch:
             _native.child_started(self.pid)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
-        known = self.returncode
-        code: int | None = super().poll(flag)  # type: ignore[misc]
+        """The exit code, None before the end; waits for the end unless `flag` is WNOHANG."""
+        if os.getpid() != self._parent:
+            return self.returncode  # a fork's copy: no child of this process, and the lock may be held for ever
+        if self.returncode is None and not flag & os.WNOHANG:
+            self._until_ended()
+        with self._reaping:
+            known = self.returncode
+            code: int | None = super().poll(os.WNOHANG)  # type: ignore[misc]
         if known is None and code is not None:
             _native.sweep()  # whoever waits for something of this child's hears of its death now
         return code
+
+    def _until_ended(self) -> None:
+        """Wait for the child's end without reaping it: that is for who has the lock."""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass  # reaped meanwhile
 
 
 class _LaunchByPickle(_Launch):
@@ -149,23 +170,34 @@ class SpawnPopen(_LaunchByPickle, popen_spawn_posix.Popen):
     pass
 
 
+#: Held by the thread that starts the forkserver.
+_starting_server = threading.Lock()
+
+
 class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
     def _launch(self, process_obj: Any) -> None:
         server: Any = forkserver._forkserver
-        if server._forkserver_pid is not None:
-            super()._launch(process_obj)
-            return
-        _preload(server)
-        family, fd = _native.family()
-        os.environ[_FAMILY] = f"{family}:{os.getpid()}:{fd}:{int(parent_process() is None)}"
-        try:
-            super()._launch(process_obj)
-        finally:
-            del os.environ[_FAMILY]
+        with _starting_server:
+            if server._forkserver_pid is None:
+                _start_server(server)
+        super()._launch(process_obj)
+
+    def _until_ended(self) -> None:
+        wait([self.sentinel])  # the server's child, not ours: the server writes its code there
+
+
+def _start_server(server: Any) -> None:
+    _preload(server)
+    family, fd = _native.family()
+    os.environ[_FAMILY] = f"{family}:{os.getpid()}:{fd}:{int(parent_process() is None)}"
+    try:
+        server.ensure_running()
+    finally:
+        del os.environ[_FAMILY]
 
 
 def _preload(server: Any) -> None:
-    """What the server, if it is not running yet, imports once, so that not every child has to."""
+    """What the server, which is not running yet, imports once, so that not every child has to."""
     from . import _install
 
     modules = server._preload_modules

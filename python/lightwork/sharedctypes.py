@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Iterator
+from functools import partial
 from multiprocessing.context import BaseContext, assert_spawning, get_spawning_popen
 from typing import Any
 
@@ -52,7 +53,9 @@ def _type_of(typecode_or_type: Any) -> type[Any]:
     try:
         ctypes.sizeof(type_)
     except TypeError:
-        raise TypeError(f"{typecode_or_type!r} is neither a type code nor a ctypes type") from None
+        type_ = None
+    if not isinstance(type_, type):  # ctypes knows the size of an object, too
+        raise TypeError(f"{typecode_or_type!r} is neither a type code nor a ctypes type")
     return type_
 
 
@@ -82,7 +85,16 @@ def RawArray(typecode_or_type: Any, size_or_initializer: Any) -> Any:
         if size_or_initializer < 0:
             raise ValueError(f"an array cannot have {size_or_initializer} items")
         return _new_value(type_ * size_or_initializer)
-    items = size_or_initializer if hasattr(size_or_initializer, "__len__") else tuple(size_or_initializer)
+    items = size_or_initializer
+    if not hasattr(items, "__len__"):
+        try:
+            items = iter(items)
+        except TypeError:
+            kind = type(items).__name__
+            raise TypeError(
+                f"an array is made of an int (how many items) or a sequence, not of a {kind}: {items!r}"
+            ) from None
+        items = tuple(items)
     obj = _new_value(type_ * len(items))
     try:
         obj.__init__(*items)
@@ -101,15 +113,15 @@ def Value(typecode_or_type: Any, *args: Any, lock: Any = True, ctx: BaseContext 
     `lock`: True for a new RLock, False for a bare object (as RawValue), or a lock to use.
     Raises TypeError for an unknown type code, and AttributeError if `lock` is no lock.
     """
-    return _guarded(RawValue(typecode_or_type, *args), lock, ctx)
+    return _with_lock(RawValue(typecode_or_type, *args), lock, ctx)
 
 
 def Array(typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True, ctx: BaseContext | None = None) -> Any:
     """A ctypes array in shared memory with a lock; errors as RawArray, `lock` as Value."""
-    return _guarded(RawArray(typecode_or_type, size_or_initializer), lock, ctx)
+    return _with_lock(RawArray(typecode_or_type, size_or_initializer), lock, ctx)
 
 
-def _guarded(obj: Any, lock: Any, ctx: BaseContext | None) -> Any:
+def _with_lock(obj: Any, lock: Any, ctx: BaseContext | None) -> Any:
     if lock is False:
         return obj
     if lock in (True, None):
@@ -151,7 +163,12 @@ def _class_for(type_: type[Any]) -> type[SynchronizedBase]:
     """The wrapper class of a Structure or Union: a locked property for each field."""
     cls = _classes.get(type_)
     if cls is None:
-        fields = {field[0]: make_property(field[0]) for field in type_._fields_}
+        if not issubclass(type_, (ctypes.Structure, ctypes.Union)):
+            raise TypeError(
+                f"a Value cannot be a {type_.__name__}: it is a number, a character, an array, a Structure or a Union "
+                "(an address means nothing in another process)"
+            )
+        fields = {field[0]: make_property(field[0]) for field in getattr(type_, "_fields_", ())}
         cls = _classes[type_] = type("Synchronized" + type_.__name__, (SynchronizedBase,), fields)
     return cls
 
@@ -171,7 +188,7 @@ def make_property(name: str) -> property:
 
 
 def reduce_ctype(obj: Any) -> tuple[Any, ...]:
-    """How the family's pickler sends a shared ctypes object: by handle. Others refuse (RuntimeError)."""
+    """How ForkingPickler sends a shared ctypes object: by handle. Raises RuntimeError for one that is not shared."""
     wrapper = getattr(obj, "_wrapper", None)
     if not isinstance(wrapper, _Block):
         assert_spawning(obj)
@@ -188,7 +205,36 @@ def rebuild_ctype(type_: type[Any], wrapper: Any, length: int | None) -> Any:
     # A zero-length array has no byte to lie in.
     obj = type_.from_buffer(wrapper) if ctypes.sizeof(type_) else type_()
     obj._wrapper = wrapper
+    # Asked by every other pickler; what ctypes has there sends a copy of the content.
+    obj.__reduce_ex__ = partial(_reduce_shared, type_, wrapper)
     return obj
+
+
+class _Parcel:
+    """A block on its way into a pickle, out of which it comes as a `_Block`."""
+
+    def __init__(self, block: Any) -> None:
+        self.block = block
+
+    def __reduce__(self) -> Any:
+        return self.block.__reduce__()
+
+
+def _reduce_shared(type_: type[Any], block: Any, protocol: int) -> tuple[Any, ...]:
+    if issubclass(type_, ctypes.Array):
+        return _unpack, (type_._type_, _Parcel(block), type_._length_)
+    return _unpack, (type_, _Parcel(block), None)
+
+
+def _unpack(type_: type[Any], block: Any, length: int | None) -> Any:
+    """The ctypes object in a block that came out of a pickle. For `copy.copy`, which makes no pickle, it is a copy of
+    the content, as of any ctypes object.
+    """
+    if not isinstance(block, _Parcel):
+        return rebuild_ctype(type_, block, length)
+    if length is not None:
+        type_ = type_ * length
+    return type_.from_buffer_copy(block.block) if ctypes.sizeof(type_) else type_()
 
 
 def _rebuild(reduced: tuple[Any, ...], lock: Any) -> SynchronizedBase:

@@ -111,7 +111,7 @@ class _WaitList(SharedCell, _native.WaitList):
 
 
 class _Count:
-    """A number where the stdlib has a semaphore."""
+    """A number where the stdlib's Condition has a semaphore, for CPython's own tests."""
 
     def __init__(self, value: int) -> None:
         self._value = value
@@ -151,7 +151,8 @@ class Condition:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._lock}, {self._waiters.waiting()})>"
 
-    # Those who look inside the stdlib's class find who sleeps here; nobody is ever woken without being counted.
+    # What CPython's own tests look at. The stdlib's has sleepers that were woken and are not up yet, and wake-ups that
+    # nobody has taken; here whoever is woken is off the list, so both are always 0.
     _woken_count = _wait_semaphore = _Count(0)
 
     @property
@@ -208,6 +209,10 @@ class Event(SharedCell, _native.Event):
         return f"<{type(self).__qualname__} at {id(self):#x} {state}>"
 
 
+#: What may have broken a barrier, where it is not known.
+_BREAKERS = "by abort(), a party's time-out, a failed action, or the death of a process that waited"
+
+
 class Barrier(SharedCell, _native.Barrier):
     """A meeting of `parties` threads or processes; `action` runs in the last to arrive, before all go on.
 
@@ -231,17 +236,29 @@ class Barrier(SharedCell, _native.Barrier):
         """Wait until all parties have arrived; returns this one's number, from 0 to parties - 1.
 
         Raises `threading.BrokenBarrierError` if the barrier is or gets broken: by `abort()`, by `reset()`, by the death
-        of a process that waits, by a time-out (seconds) or a failing action of anyone.
+        of a process that waits, by a time-out (seconds) or a failing action of anyone. Its text says which, as far as
+        that is known here.
         """
         arrival = self._arrive()
         if arrival is None:
-            raise threading.BrokenBarrierError
+            raise threading.BrokenBarrierError(f"the barrier was broken before: {_BREAKERS}; reset() makes it whole")
         index, place, last = arrival
         if last:
             self._finish(place)
-        elif not self._wait(place, self._timeout if timeout is None else timeout):
-            raise threading.BrokenBarrierError
+            return index
+        if timeout is None:
+            timeout = self._timeout
+        start = time.monotonic()
+        if not self._wait(place, timeout):
+            raise threading.BrokenBarrierError(self._what_broke_it(timeout, time.monotonic() - start))
         return index
+
+    def _what_broke_it(self, timeout: float | None, waited: float) -> str:
+        if not self.broken:
+            return "the barrier was reset while this party waited in it"
+        if timeout is not None and waited >= timeout:
+            return f"not all {self.parties} parties came within {timeout} s, which breaks the barrier"
+        return f"the barrier broke while this party waited in it: {_BREAKERS}"
 
     def _finish(self, place: int) -> None:
         try:
@@ -251,7 +268,7 @@ class Barrier(SharedCell, _native.Barrier):
             self._fail(place)
             raise
         if not self._pass(place):
-            raise threading.BrokenBarrierError
+            raise threading.BrokenBarrierError(f"the barrier broke while the action ran: {_BREAKERS}")
 
     def __repr__(self) -> str:
         state = "broken" if self.broken else f"waiters={self.n_waiting}/{self.parties}"

@@ -6,16 +6,35 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .errors import TaskTimeout
+from .errors import TaskTimeout, WorkerDied, summary
 
 __all__ = ["Thread"]
+
+
+class _Outcome:
+    """Stands in for a thread's `run` from its start on, and keeps what that returned or raised."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+    def __init__(self, run: Callable[[], Any]) -> None:
+        self._run: Callable[[], Any] | None = run
+
+    def __call__(self) -> None:
+        run, self._run = self._run, None  # its arguments are not kept beyond the end
+        assert run is not None, "a thread runs once"
+        try:
+            self.value = run()
+        except BaseException as e:
+            self.error = e
+            raise
 
 
 class Thread(threading.Thread):
     """`threading.Thread` that keeps what its target returned or raised."""
 
-    _value: Any = None
-    _error: BaseException | None = None
+    # The only name of ours in the instance, which belongs to the user's subclass.
+    _lightwork_outcome: _Outcome | None = None
 
     def __init__(
         self,
@@ -28,7 +47,12 @@ class Thread(threading.Thread):
         daemon: bool | None = None,
     ) -> None:
         super().__init__(group, target, name, tuple(args), kwargs, daemon=daemon)
-        self._run, self.run = self.run, self._record  # type: ignore[method-assign]
+
+    def start(self) -> None:
+        """Start the thread. Raises RuntimeError if it was started before."""
+        if not isinstance(self.run, _Outcome):
+            self._lightwork_outcome = self.run = _Outcome(self.run)  # type: ignore[method-assign]
+        super().start()
 
     def run(self) -> Any:
         """Call the target; a subclass may override it. What it returns is what `result()` gives."""
@@ -37,23 +61,21 @@ class Thread(threading.Thread):
         finally:
             del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
 
-    def _record(self) -> None:
-        try:
-            self._value = self._run()
-        except BaseException as e:
-            self._error = e
-            raise
-        finally:
-            del self._run, self.run
-
     def result(self, timeout: float | None = None) -> Any:
         """What the target (or an overridden `run`) returned; waits for the end, at most `timeout` seconds.
 
-        Raises what it raised, TaskTimeout if it has not ended in time, RuntimeError if it was not started.
+        After `sys.exit()` or `sys.exit(0)` it is None.
+
+        Raises the Exception that it raised; WorkerDied if it ended otherwise: by `sys.exit` with another code, by
+        KeyboardInterrupt; TaskTimeout if it has not ended in time, RuntimeError if it was not started.
         """
         self.join(timeout)
         if self.is_alive():
             raise TaskTimeout(f"thread {self.name!r} has not ended within {timeout} s")
-        if self._error is not None:
-            raise self._error
-        return self._value
+        assert self._lightwork_outcome is not None, "start() was overridden, and did not call lightwork's"
+        value, error = self._lightwork_outcome.value, self._lightwork_outcome.error
+        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+            return value
+        if isinstance(error, Exception):
+            raise error
+        raise WorkerDied(f"thread {self.name!r} gave no result: {summary(error)}") from error

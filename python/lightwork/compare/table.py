@@ -13,7 +13,8 @@ from rich.table import Table
 import lightwork as mp
 from lightwork.compare.job import FORMULA, job
 from lightwork.compare.measure import Comparison, time_ways
-from lightwork.compare.ways import Target
+from lightwork.compare.ways import Target, name_of
+from lightwork.errors import formatted, summary
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -29,8 +30,9 @@ def report(
 ) -> int:
     """Measure, print the table and one line on what is fastest, write the figures to `save`; return the exit code.
 
-    0 is good; 1 means that the totals differ, a worker failed, or `save` could not be written (a sentence on stderr
-    says which); 130 that the user interrupted. See `time_ways` for the parameters.
+    0 is good; 1 means that the totals differ, `target` raised or put no result into its queue, a worker died, or `save`
+    could not be written (a sentence on stderr says which, after the traceback if `target` raised); 130 that the user
+    interrupted. See `time_ways` for the parameters.
     """
     out, err = Console(highlight=False), Console(highlight=False, stderr=True, soft_wrap=True)
     try:
@@ -38,7 +40,7 @@ def report(
         comparison = time_ways(target, args, workers=workers, repeat=repeat)
         out.print(table(comparison, plain=not out.is_terminal))
         if not comparison.agree:
-            totals = ", ".join(f"{timing.way} {set_of(timing.totals)}" for timing in comparison.timings)
+            totals = ", ".join(f"{timing.way} {_distinct(timing.totals)}" for timing in comparison.timings)
             err.print(f"compare: the totals differ, so the times mean nothing: {totals}", markup=False)
             return 1
         out.print(f"All totals agree: {comparison.timings[0].totals[0]}", markup=False, soft_wrap=True)
@@ -51,6 +53,9 @@ def report(
         return INTERRUPTED
     except (OSError, mp.LightworkError) as error:
         err.print(f"compare: {error}", markup=False)
+        return 1
+    except Exception as error:
+        err.print(f"{formatted(error)}compare: {name_of(target)} raised {summary(error)}", markup=False)
         return 1
     return 0
 
@@ -81,13 +86,13 @@ def verdict(comparison: Comparison) -> str:
     return f"Fastest: {best.way}, {comparison.speed_up(best):.2f} times as fast as {comparison.timings[0].way}."
 
 
-def set_of(totals: tuple[Any, ...]) -> str:
+def _distinct(totals: tuple[Any, ...]) -> str:
     """The distinct totals of the rounds: one as itself, several in the order they came."""
     return " / ".join(str(total) for total in dict.fromkeys(totals))
 
 
 def _title(target: Target, args: tuple[Any, ...], workers: int, repeat: int) -> str:
-    work = f"{FORMULA} for i < {args[0]:,}" if target is job else getattr(target, "__qualname__", repr(target))
+    work = f"{FORMULA} for i < {args[0]:,}" if target is job else name_of(target)
     return f"{work}, {_times(workers)} in each way, {_count(repeat, 'round')}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from queue import Empty
 from types import MappingProxyType
 from typing import Any
 
@@ -19,32 +20,36 @@ Way = Callable[[Target, tuple[Any, ...], int], list[Any]]
 
 
 def serial(target: Target, args: tuple[Any, ...], workers: int) -> list[Any]:
-    """Call `target(queue, *args)` `workers` times in this thread; return the `workers` results."""
+    """Call `target(queue, *args)` `workers` times in this thread; return the `workers` results.
+
+    Raises what `target` raised, and LightworkError if it put no result into the queue.
+    """
     q = mp.Queue()
     for _ in range(workers):
         target(q, *args)
-    return [q.get() for _ in range(workers)]
+    return _results(q, target, workers)
 
 
 def threads(target: Target, args: tuple[Any, ...], workers: int) -> list[Any]:
     """Call `target(queue, *args)` on `workers` threads at once; return the results in the order they came.
 
-    Raises what `target` raised, if it did. Interrupted, it returns at once; its threads are daemons, because a thread
-    cannot be stopped from outside and the program must be able to end without it.
+    Raises what `target` raised, and LightworkError if it put no result into the queue. Interrupted, it returns at
+    once; its threads are daemons, because a thread cannot be stopped from outside and the program must be able to end
+    without it.
     """
     q = mp.Queue()
     crew = [mp.Thread(target=target, args=(q, *args), daemon=True) for _ in range(workers)]
     for thread in crew:
         thread.start()
     _join(crew)
-    return [q.get() for _ in crew]
+    return _results(q, target, workers)
 
 
 def processes(target: Target, args: tuple[Any, ...], workers: int) -> list[Any]:
     """Call `target(queue, *args)` on `workers` processes at once; return the results in the order they came.
 
-    Raises what `target` raised, `WorkerDied` if a process died, OSError if one could not be started. However it ends,
-    none of its processes is left.
+    Raises what `target` raised, `WorkerDied` if a process died, LightworkError if it put no result into the queue,
+    OSError if a process could not be started. However it ends, none of its processes is left.
     """
     q = mp.Queue()
     crew = [mp.Process(target=target, args=(q, *args)) for _ in range(workers)]
@@ -58,16 +63,29 @@ def processes(target: Target, args: tuple[Any, ...], workers: int) -> list[Any]:
             if process.pid is not None and process.is_alive():
                 process.kill()
                 process.join()
-    return [q.get() for _ in crew]
+    return _results(q, target, workers)
 
 
 WAYS: Mapping[str, Way] = MappingProxyType({"serial": serial, "threads": threads, "processes": processes})
 
 
+def name_of(target: Target) -> str:
+    """What to call it in a message."""
+    return getattr(target, "__qualname__", None) or repr(target)
+
+
+def _results(q: Any, target: Target, count: int) -> list[Any]:
+    """The results of calls that have ended: whatever they put is there."""
+    try:
+        return [q.get_nowait() for _ in range(count)]
+    except Empty:
+        raise mp.LightworkError(f"{name_of(target)} put no result into the queue that it was given") from None
+
+
 def _join(crew: list[Any]) -> None:
     for worker in crew:
         worker.join()
-    # Whoever failed left nothing in the queue, and a get() would wait for it forever: raise its exception instead.
+    # Whoever failed left nothing in the queue; its exception says why.
     for worker in crew:
         worker.result()
 

@@ -1,0 +1,129 @@
+"""What a process came to: told by the child, read by `Process.result()`.
+
+The child puts one message in a queue of its own: (kind, what, traceback as text).
+
+| kind | `what` | it means |
+|---|---|---|
+| RETURNED | what `run` returned | |
+| RAISED | an Exception, or an Unshippable in its place | |
+| LEFT | its name and text | an exception that ends a program: SystemExit, KeyboardInterrupt and the like |
+| UNSAID | None | there was an exception, and shared memory had no room to say which |
+
+No message: the process was killed, or ended by `os._exit`.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .errors import RemoteTraceback, Unshippable, WorkerDied, formatted, summary
+from .queues import SimpleQueue
+from .reduction import dumps, loads
+
+RETURNED, RAISED, LEFT, UNSAID = range(4)
+
+
+class Outcome:
+    """The way of one process's outcome to its parent."""
+
+    def __init__(self, by_main_thread: bool) -> None:
+        #: Was the process started by its parent's main thread?
+        self.by_main_thread = by_main_thread
+        self._queue = SimpleQueue(ctx=None)
+        self._lock = threading.RLock()  # a signal handler may ask, too
+        self._settled: tuple[Any, BaseException | None] | None = None
+
+    def __getstate__(self) -> tuple[bool, SimpleQueue]:
+        return self.by_main_thread, self._queue
+
+    def __setstate__(self, state: tuple[bool, SimpleQueue]) -> None:
+        self.by_main_thread, self._queue = state
+
+    # -- in the child
+
+    def tell(self, run: Callable[[], Any], name: str) -> None:
+        """Call `run` and tell what came of it. Raises what it raises."""
+        try:
+            value = run()
+        except Exception as e:
+            self._put_exception(e, formatted(e))
+            raise
+        except BaseException as e:
+            self._put(LEFT, _short(summary(e)), formatted(e))
+            raise
+        try:
+            self._queue.put((RETURNED, value, ""))
+        except Exception as e:
+            why = f"the result of {name} cannot be sent: {_short(str(e))}"
+            self._put(RAISED, Unshippable(why), formatted(e))
+
+    def _put_exception(self, e: Exception, text: str) -> None:
+        try:
+            if not isinstance(back := loads(dumps(e)), BaseException):
+                raise TypeError(f"it unpickles as {back!r}")
+            self._queue.put((RAISED, e, text))
+        except Exception as why:
+            said = f"{_short(summary(e))} (the exception itself cannot be sent: {_short(str(why))})"
+            self._put(RAISED, Unshippable(said), text)
+
+    def _put(self, kind: int, what: Any, text: str) -> None:
+        """Tell as much as shared memory has room for. The shortest message needs none beside its slot in the queue."""
+        for message in ((kind, what, text), (kind, what, _short(text)), (UNSAID, None, "")):
+            try:
+                self._queue.put(message)
+            except Exception:
+                continue
+            return
+
+    # -- in the parent
+
+    def settle(self, who: str, pid: int | None, code: int | None) -> tuple[Any, BaseException | None]:
+        """What `who`, which has ended with the exit code `code`, returned, and what `result()` raises. The same for
+        each caller.
+        """
+        with self._lock:
+            if self._settled is None:
+                # For a second try, if a signal handler ends this one when the message is out of the queue.
+                self._settled = None, Unshippable(f"what {who} returned or raised was lost: reading it was interrupted")
+                self._settled = self._read(who, pid, code)
+            return self._settled
+
+    def _read(self, who: str, pid: int | None, code: int | None) -> tuple[Any, BaseException | None]:
+        if self._queue.empty():
+            return None, None if code == 0 else _death(who, pid, code)
+        try:
+            kind, what, text = self._queue.get()
+        except Exception as e:
+            error = Unshippable(f"what {who} returned or raised cannot be unpickled here: {e!r}")
+            error.__cause__ = e
+            return None, error
+        if kind == RETURNED or (kind == LEFT and code == 0):
+            return (what if kind == RETURNED else None), None
+        if kind == UNSAID:
+            return None, Unshippable(f"{who} raised an exception, and shared memory had no room to say which")
+        raised: BaseException = what if kind == RAISED else _death(who, pid, code, f": {what}")
+        raised.__cause__ = RemoteTraceback(text)
+        return None, raised
+
+
+def _death(who: str, pid: int | None, code: int | None, why: str = "") -> WorkerDied:
+    if code is None:
+        how = "ended, but something else took its exit code (os.wait(), or SIGCHLD is ignored),"
+    else:
+        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+    return WorkerDied(f"{who} {how} and gave no result{why}", pid=pid, exitcode=code)
+
+
+def _short(text: str) -> str:
+    """At most some 1000 characters of it, from both ends."""
+    return text if len(text) <= 1000 else f"{text[:500]} ... {text[-500:]}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

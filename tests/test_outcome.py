@@ -1,0 +1,247 @@
+"""What `Process.result()` is told: by whom it is asked, how the process ended, and what there is room for."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+import lightwork as mp
+from lightwork import forkserver
+from lightwork.errors import RemoteTraceback, TaskTimeout, Unshippable, WorkerDied
+
+fork: Any = mp.get_context("fork")
+
+
+def started(ctx: Any, target: Any, *args: Any) -> Any:
+    p = ctx.Process(target=target, args=args)
+    p.start()
+    return p
+
+
+def ends(kind: Any, *args: Any) -> None:
+    raise kind(*args)
+
+
+# -- asked by several threads
+
+
+def test_another_thread_that_reaps_the_child_does_not_hide_its_end(
+    ctx: Any, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = started(ctx, os._exit, 0)
+    reaped, told = threading.Event(), threading.Event()
+    where, name = (forkserver, "read_signed") if method == "forkserver" else (os, "waitpid")
+    real = getattr(where, name)
+
+    def slowly(*args: Any) -> Any:
+        code = real(*args)
+        if code != (0, 0):  # waitpid's word for: not yet
+            reaped.set()
+            told.wait(0.5)  # it is known in the kernel no more, and here not yet
+        return code
+
+    monkeypatch.setattr(where, name, slowly)
+
+    def reap() -> None:
+        while p in mp.active_children():
+            pass
+
+    t = mp.Thread(target=reap)
+    t.start()
+    assert reaped.wait(20)
+    try:
+        assert p.result() is None and p.exitcode == 0
+    finally:
+        told.set()
+        t.result(20)
+
+
+being_read, was_read = threading.Event(), threading.Event()
+
+
+class ReadSlowly:
+    """Unpickles into 42, with time for others to look in between."""
+
+    def __reduce__(self) -> Any:
+        return read_slowly, ()
+
+
+def read_slowly() -> int:
+    being_read.set()
+    was_read.wait(0.5)
+    return 42
+
+
+def test_two_threads_get_the_same_result(ctx: Any) -> None:
+    being_read.clear(), was_read.clear()
+    p = started(ctx, ReadSlowly)
+    first = mp.Thread(target=p.result)
+    first.start()
+    assert being_read.wait(20)
+    second = p.result(20)
+    was_read.set()
+    assert (first.result(20), second) == (42, 42)
+
+
+class Interrupts:
+    """Unpickling it is interrupted."""
+
+    def __reduce__(self) -> Any:
+        return ends, (KeyboardInterrupt,)
+
+
+def test_a_result_lost_to_an_interrupt_is_not_none() -> None:
+    p = started(fork, Interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        p.result(20)
+    with pytest.raises(Unshippable, match="reading it was interrupted"):
+        p.result(20)
+
+
+def test_the_result_is_had_though_others_took_the_exit_code() -> None:
+    p, q = started(fork, int, "42"), started(fork, signal.pause)
+    q.kill()
+    for x in (p, q):
+        os.waitpid(x.pid, 0)
+    assert p.result() == 42 and p.exitcode is None
+    with pytest.raises(WorkerDied, match="something else took its exit code"):
+        q.result()
+    multiprocessing.process._children.clear()  # type: ignore[attr-defined]  # where they would stay for ever
+
+
+# -- how it ended
+
+ENDS = [
+    ((SystemExit, 3), 3, "SystemExit: 3"),
+    ((SystemExit, "why"), 1, "SystemExit: why"),
+    ((KeyboardInterrupt,), 1, "KeyboardInterrupt"),
+    ((GeneratorExit, "gone"), 1, "GeneratorExit: gone"),
+]
+
+
+@pytest.mark.parametrize(("how", "code", "words"), ENDS, ids=lambda x: str(x)[:20])
+@pytest.mark.usefixtures("capfd")
+def test_an_exception_that_ends_a_process_is_named(ctx: Any, how: Any, code: int, words: str) -> None:
+    p = started(ctx, ends, *how)
+    with pytest.raises(WorkerDied, match=rf"exited with code {code} and gave no result: {words}$") as caught:
+        p.result(20)
+    assert isinstance(caught.value.__cause__, RemoteTraceback) and "in ends" in str(caught.value.__cause__)
+    assert caught.value.exitcode == code
+
+
+@pytest.mark.parametrize(("how", "code", "words"), ENDS, ids=lambda x: str(x)[:20])
+def test_and_so_it_is_on_a_thread(monkeypatch: pytest.MonkeyPatch, how: Any, code: int, words: str) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    t = mp.Thread(target=ends, args=how, name="Tim")
+    t.start()
+    with pytest.raises(WorkerDied, match=rf"^thread 'Tim' gave no result: {words}$") as caught:
+        t.result(20)
+    assert type(caught.value.__cause__) is how[0]
+
+
+@pytest.mark.parametrize("code", [None, 0])
+@pytest.mark.parametrize("kind", [mp.Thread, fork.Process])
+def test_a_successful_exit_gives_none(monkeypatch: pytest.MonkeyPatch, kind: Any, code: Any) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    worker = kind(target=sys.exit, args=(code,))
+    worker.start()
+    assert worker.result(20) is None
+
+
+@pytest.mark.parametrize("kind", [mp.Thread, fork.Process])
+@pytest.mark.parametrize("error", [TaskTimeout, TimeoutError, mp.TimeoutError, multiprocessing.TimeoutError])
+def test_every_timeout_error_catches_that_it_takes_too_long(kind: Any, error: Any) -> None:
+    go = mp.Event()
+    worker = kind(target=go.wait)
+    worker.start()
+    with pytest.raises(error):
+        worker.result(0)
+    go.set()
+    assert worker.result(20) is True
+
+
+# -- what there is room for
+
+FULL = """
+import os, sys
+import lightwork as mp
+
+def returns(n):
+    return b"x" * n
+
+def raises(n):
+    sys.stderr = open(os.devnull, "w")
+    raise ValueError("x" * n)
+
+def exits(n):
+    sys.stderr = open(os.devnull, "w")
+    raise SystemExit("x" * n)
+
+def fills(n):
+    q = mp.Queue()
+    size = 1 << 20
+    while size > 48:
+        try:
+            q.put(bytes(size))
+        except MemoryError:
+            size //= 2
+    raises(10)
+
+if __name__ == "__main__":
+    mp.set_start_method({method!r})
+    mp.arena.set_budget(4 << 20)
+    for target in (returns, raises, exits, fills):
+        p = mp.Process(target=target, args=(8 << 20,))
+        p.start()
+        try:
+            p.result(30)
+        except Exception as e:
+            print(type(e).__name__, len(str(e)) < 3000, str(e), sep="|")
+"""
+
+
+def test_what_does_not_fit_into_shared_memory_is_said(method: str, program: Any, run: Any) -> None:
+    returned, raised, exited, filled = run(program(FULL.format(method=method))).stdout.splitlines()
+    full = "shared memory is full"
+    assert returned.startswith("Unshippable|True|the result of Process-1 cannot be sent: ") and full in returned
+    assert raised.startswith("Unshippable|True|ValueError: xxx") and full in raised
+    assert exited.startswith("WorkerDied|True|process 'Process-3'") and "SystemExit: xxx" in exited
+    assert filled.startswith(("ValueError|", "Unshippable|")) and ("xxx" in filled or "no room to say" in filled)
+
+
+# -- names
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(mp.Process, multiprocessing.Process), (mp.Thread, threading.Thread)])
+def test_no_private_name_is_taken_from_subclasses(ours: Any, theirs: Any) -> None:
+    a, b = ours(target=int), theirs(target=int)
+    a.start()
+    a.join()
+    b.start()
+    b.join()
+    taken = (set(dir(ours)) | set(vars(a))) - set(dir(theirs)) - set(vars(b))
+    assert {n for n in taken if not n.startswith(("_lightwork_", "__"))} == {"result"}
+
+
+class Busy(mp.Process):
+    """Has names of its own."""
+
+    def __init__(self, ctx: Any) -> None:
+        super().__init__()
+        self._outcome = self._settled = self._recorded = self._by_main_thread = self._death = self._settle = "mine"
+        self._Popen = ctx.Process._Popen  # type: ignore[method-assign]
+
+    def run(self) -> Any:  # type: ignore[override]
+        return [self._outcome, self._settled, self._recorded, self._by_main_thread, self._death, self._settle]
+
+
+def test_a_subclass_keeps_its_names(ctx: Any) -> None:
+    p = Busy(ctx)
+    p.start()
+    assert p.result(20) == ["mine"] * 6 == Busy.run(p)

@@ -17,6 +17,7 @@ UPWARD = {
     *(("context", to) for to in ("managers", "pool")),
     *(("launch", to) for to in ("_install", "context")),
     ("process", "context"),
+    ("queues", "_install"),
     ("sharedctypes", "context"),
 }
 

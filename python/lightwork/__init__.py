@@ -3,14 +3,14 @@
 The layers; imports point downward, but for those inside a function's body that a context makes its objects with:
 
     cli                                       argument parsing
-    _run, compare                             features, built on the public API
+    _run, compare, futures                    features, built on the public API
     _install, dummy, managers                 lightwork under the stdlib's names, its managers over our contexts
     pool                                      jobs, workers, who died
     context                                   the start methods; makes everything below, and the pool, on demand
     process, thread, launch                   children: their start, their end and their outcome
     outcome                                   the way of a process's outcome to its parent
     queues, synchronize, sharedctypes         the primitives
-    reduction, errors, arena                  pickling, the exception tree, figures of the shared memory
+    reduction, errors, arena, cpus            pickling, the exception tree, figures of the shared memory, processors
     _native (Rust)                            what lives in shared memory
 
 The other modules are the stdlib's own, under our name.

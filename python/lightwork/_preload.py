@@ -1,5 +1,106 @@
-"""What a forkserver imports first of all, if `install()` is in force where it was started."""
+"""What a forkserver does before it serves: join its parent's family, and import what every child would import.
 
-from ._install import install
+The stdlib's server imports this module; `launch` tells it what to do by an environment variable. Children are forked
+from a process with one thread, whose imports they share. So a main module that starts threads is not imported here: the
+server begins again without it. One that fails is not either; each child will try, and say what is wrong."""
 
-install()
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from multiprocessing import process, spawn
+from pathlib import Path
+from typing import Any
+
+from . import _native
+from .launch import SERVER
+
+ALWAYS = ("lightwork.process", "lightwork.synchronize", "lightwork.sharedctypes", "lightwork.pool")
+"""What most children need; importing it takes 20 ms and more."""
+
+
+def prepare(told: dict[str, Any]) -> None:
+    """Make this process the server that its parent wants. `told`: see `launch.tell_server`."""
+    if told["parent"] != os.getppid():
+        return
+    _join(told["family"], told["parent"], told["fd"])
+    for folder in _socket_folders() if told["first"] else ():  # others share the folder of the first process
+        atexit.register(_remove, folder, os.getpid(), told["parent"])
+    if told["installed"]:
+        from ._install import install
+
+        install()
+    for module in (*ALWAYS, *told["modules"]):
+        _import(module)
+    if told["main"] is not None:
+        _import_main(told["main"])
+        if threading.active_count() > 1:
+            _begin_again(told | {"main": None})
+    from .cpus import native_libraries
+
+    native_libraries()
+    gc.collect()
+    gc.freeze()  # a collection in a child would write to every object, and so copy its page
+
+
+def _join(family: int, parent: int, fd: int) -> None:
+    """Before an imported module makes a primitive."""
+    arena = os.open(f"/proc/{parent}/fd/{fd}", os.O_RDWR)
+    _native.join_family(family, arena, 0)
+    os.close(arena)
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except Exception:
+        print(f"lightwork: the forkserver could not preload {module!r}; it goes on without:", file=sys.stderr)
+        traceback.print_exc()
+
+
+def _import_main(data: dict[str, Any]) -> None:
+    process.current_process()._inheriting = True  # type: ignore[attr-defined]  # it must not start processes now
+    try:
+        spawn.prepare(data)
+    except BaseException:
+        pass  # a child will try again, and tell
+    finally:
+        del process.current_process()._inheriting  # type: ignore[attr-defined]
+
+
+def _begin_again(told: dict[str, Any]) -> None:
+    os.environ[SERVER] = json.dumps(told)
+    sys.stdout.flush()
+    command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
+    os.execv(sys.executable, command)
+
+
+def _socket_folders() -> Iterator[str]:
+    """Where the server's listening socket lies: `multiprocessing`'s temporary folder."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            with socket.socket(fileno=os.dup(fd)) as s:
+                folder = os.path.dirname(s.getsockname())
+        except (OSError, TypeError):
+            continue
+        if os.path.basename(folder).startswith("pymp-"):
+            yield folder
+
+
+def _remove(folder: str, server: int, parent: int) -> None:
+    """The parent removes the folder itself, unless it was killed: then the server ends, and does it."""
+    if os.getpid() == server and os.getppid() != parent:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if SERVER in os.environ:
+    prepare(json.loads(os.environ.pop(SERVER)))

@@ -113,6 +113,7 @@ class BaseContext(_stdlib.BaseContext):
         timeout: float | None = None,
         retries: int = 0,
         memory_limit: int | None = None,
+        warm_start: bool = False,
     ) -> pool.Pool:
         """A pool of worker processes: see `lightwork.pool.Pool`.
 
@@ -131,6 +132,7 @@ class BaseContext(_stdlib.BaseContext):
             timeout=timeout,
             retries=retries,
             memory_limit=memory_limit,
+            warm_start=warm_start,
         )
 
     def RawValue(self, typecode_or_type: Any, *args: Any) -> Any:

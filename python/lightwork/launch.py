@@ -8,14 +8,11 @@ method, and whether `lightwork.install()` is in force. So all of this holds befo
 
 from __future__ import annotations
 
-import atexit
+import json
 import os
-import shutil
-import socket
 import sys
 import threading
-from collections.abc import Iterator
-from multiprocessing import forkserver, popen_fork, popen_forkserver, popen_spawn_posix
+from multiprocessing import forkserver, popen_fork, popen_forkserver, popen_spawn_posix, spawn
 from multiprocessing.connection import wait
 from multiprocessing.process import ORIGINAL_DIR, BaseProcess, parent_process  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
@@ -67,53 +64,14 @@ def arrive(name: str, family: int, arena: Any, row: int, method: str | None, ins
     return name
 
 
-#: Tells a forkserver its parent's family: number, pid, the arena's descriptor there, and whether that is the program's
-#: first process.
-_FAMILY = "LIGHTWORK_FAMILY"
-
-
-def _join_as_server() -> None:
-    """In a forkserver, on import: join the family before a preloaded module makes a primitive; tidy up at the end."""
-    told = os.environ.pop(_FAMILY, None)
-    if told is None:
-        return
-    family, parent, fd, first = map(int, told.split(":"))
-    if parent != os.getppid():
-        return
-    arena = os.open(f"/proc/{parent}/fd/{fd}", os.O_RDWR)
-    _native.join_family(family, arena, 0)
-    os.close(arena)
-    for folder in _socket_folders() if first else ():  # others share the folder of the first process
-        atexit.register(_remove, folder, os.getpid(), parent)
-
-
-def _socket_folders() -> Iterator[str]:
-    """Where the server's listening socket lies: `multiprocessing`'s temporary folder."""
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        try:
-            with socket.socket(fileno=os.dup(fd)) as s:
-                folder = os.path.dirname(s.getsockname())
-        except (OSError, TypeError):
-            continue
-        if os.path.basename(folder).startswith("pymp-"):
-            yield folder
-
-
-def _remove(folder: str, server: int, parent: int) -> None:
-    """The parent removes the folder itself, unless it was killed: then the server ends, and does it."""
-    if os.getpid() == server and os.getppid() != parent:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-_join_as_server()
-
-
 class _Launch:
     """Mixed into the stdlib's Popen classes."""
 
     pid: int
     sentinel: int
     returncode: int | None
+    #: Bytes it had resident at most; None while it lives, and of children of a forkserver.
+    peak_memory: int | None = None
 
     def __init__(self, process_obj: BaseProcess) -> None:
         self._parent = os.getpid()
@@ -137,7 +95,7 @@ class _Launch:
             self._until_ended()
         with self._reaping:
             known = self.returncode
-            code: int | None = super().poll(os.WNOHANG)  # type: ignore[misc]
+            code = self._reap()
         if known is None and code is not None:
             _native.sweep()  # whoever waits for something of this child's hears of its death now
         return code
@@ -148,6 +106,18 @@ class _Launch:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
             pass  # reaped meanwhile
+
+    def _reap(self) -> int | None:
+        """The exit code if the child has ended, and how much memory it had used."""
+        if self.returncode is None:
+            try:
+                pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                return None  # somebody else reaped it
+            if pid:
+                self.peak_memory = usage.ru_maxrss * 1024
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
 
 
 class _LaunchByPickle(_Launch):
@@ -185,25 +155,43 @@ class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
     def _until_ended(self) -> None:
         wait([self.sentinel])  # the server's child, not ours: the server writes its code there
 
+    def _reap(self) -> int | None:
+        code: int | None = popen_forkserver.Popen.poll(self, os.WNOHANG)
+        return code
+
+
+#: The environment variable by which a forkserver is told what to do first.
+SERVER = "LIGHTWORK_FORKSERVER"
+
 
 def _start_server(server: Any) -> None:
-    _preload(server)
-    family, fd = _native.family()
-    os.environ[_FAMILY] = f"{family}:{os.getpid()}:{fd}:{int(parent_process() is None)}"
+    chosen = server._preload_modules
+    os.environ[SERVER] = json.dumps(tell_server(chosen), default=str)
+    server.set_forkserver_preload(["lightwork._preload"])
     try:
         server.ensure_running()
     finally:
-        del os.environ[_FAMILY]
+        server.set_forkserver_preload(chosen)
+        os.environ.pop(SERVER, None)
 
 
-def _preload(server: Any) -> None:
-    """What the server, which is not running yet, imports once, so that not every child has to."""
+def tell_server(modules: list[str]) -> dict[str, Any]:
+    """What `_preload` asks: the family, whether this is the program's first process, and what to import.
+
+    The default of the stdlib, `["__main__"]`, names the main module; so may a list of the user's own.
+    """
     from . import _install
 
-    modules = server._preload_modules
-    if modules == ["__main__"]:  # the program chose nothing; importing this package takes 20 ms and more
-        modules = ["__main__", "lightwork.launch", "lightwork.process", "lightwork.synchronize"]
-    if _install.installed() and modules[:1] != ["lightwork._preload"]:
-        # The server would import the main module before all others, and so before it is in force.
-        modules = ["lightwork._preload", *(m for m in modules if m != "__main__")]
-    server.set_forkserver_preload(modules)
+    family, fd = _native.family()
+    data = spawn.get_preparation_data("forkserver")
+    wanted = ("sys_path", "sys_argv", "dir", "orig_dir", "init_main_from_name", "init_main_from_path")
+    main = {key: data[key] for key in wanted if key in data}
+    return {
+        "family": family,
+        "fd": fd,
+        "parent": os.getpid(),
+        "first": parent_process() is None,
+        "installed": _install.installed(),
+        "modules": [name for name in modules if name != "__main__"],
+        "main": main if "__main__" in modules else None,
+    }

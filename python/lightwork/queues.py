@@ -19,7 +19,6 @@ from types import GenericAlias
 from typing import Any
 
 from . import _native
-from ._install import installed
 from .reduction import SharedCell
 
 __all__ = ["Empty", "Full", "JoinableQueue", "Queue", "SimpleQueue"]
@@ -37,6 +36,8 @@ class _QueueType(type):
     """
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
+        from ._install import installed
+
         theirs = "__setstate__" in namespace or namespace.get("__module__") == "concurrent.futures.process"
         if theirs and installed():
             bases = tuple(_STDLIB.get(b.__name__, b) if isinstance(b, _QueueType) else b for b in bases)

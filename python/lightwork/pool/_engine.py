@@ -74,6 +74,7 @@ class Engine:
         self._attended: dict[int, Job] = {}
         self._over: deque[Job] = deque()
         self._collector: threading.Thread | None = None
+        self._starting_collector = threading.Lock()
         self._collector_latches: list[threading.Lock] = []
         self._marks_sent = self._marks_read = 0
         self._mark_latches: list[threading.Lock] = []
@@ -290,8 +291,11 @@ class Engine:
 
     def _wake_collector(self) -> None:
         if self._collector is None:
-            self._collector = threading.Thread(target=self._collect, name="lightwork-pool-collector", daemon=True)
-            self._collector.start()
+            with self._starting_collector:
+                if self._collector is None:
+                    thread = threading.Thread(target=self._collect, name="lightwork-pool-collector", daemon=True)
+                    thread.start()
+                    self._collector = thread
         for latch in list(self._collector_latches):
             open_latch(latch)
 

@@ -13,6 +13,7 @@ from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from ..context import get_context
 from ..cpus import chosen_by_user, native_libraries, usable_cpus
 from ._chunks import as_sequence, checked_chunksize, equal_pages, guided_pages
 from ._comfort import seeded, show_progress
@@ -39,8 +40,9 @@ class Pool:
     `timeout`: seconds that a call may take once it runs; then its worker is killed and the call fails with TaskTimeout.
     `retries`: how often a call is begun again whose worker died. Both are defaults for the methods' own parameters.
     `memory_limit`: bytes of its own memory that a worker may use; one that uses more is killed, and its call fails with
-    WorkerDied. Native libraries (BLAS, OpenMP) get their share of the processors in each worker, unless environment
-    variables such as OMP_NUM_THREADS say otherwise.
+    WorkerDied. `warm_start`: fork the workers from a server that has imported the main module (and what
+    `set_forkserver_preload` named) once, whatever the context's start method. Native libraries (BLAS, OpenMP) get their
+    share of the processors in each worker, unless environment variables such as OMP_NUM_THREADS say otherwise.
 
     Raises ValueError for counts less than 1, TypeError for an initializer that is not callable, what starting a process
     raises (OSError, mostly).
@@ -66,6 +68,7 @@ class Pool:
         timeout: float | None = None,
         retries: int = 0,
         memory_limit: int | None = None,
+        warm_start: bool = False,
     ) -> None:
         self._pid = os.getpid()
         self._pool: list[Any] = []
@@ -83,7 +86,9 @@ class Pool:
         self._initializer = initializer
         self._initargs = initargs
         self._memory_limit = memory_limit
-        self._ctx = context if context is not None else self._default_context()
+        if warm_start:
+            context = get_context("forkserver")
+        self._ctx = get_context() if context is None else context
         self._engine = engine = self._make_engine()
         engine.crew = crew = self._make_crew(engine)
         self._pool = crew.workers
@@ -93,12 +98,6 @@ class Pool:
         # terminates daemonic processes.
         self._terminate = util.Finalize(self, engine.terminate, exitpriority=15)
         self._state = RUN
-
-    @staticmethod
-    def _default_context() -> BaseContext:
-        from ..context import get_context
-
-        return get_context()
 
     def _make_engine(self) -> Engine:
         return Engine(ProcessWire(self._processes))

@@ -194,14 +194,24 @@ def make_pool(
     timeout: float | None,
     retries: int,
     memory_limit: int | None,
+    warm_start: bool,
 ) -> Pool:
     """The pool of a backend: "processes", "threads" or "serial". Raises ValueError for another one.
 
-    What only processes can do (`maxtasksperchild`, `retries`, `memory_limit`) the others have no need of.
+    What only processes have (`maxtasksperchild`, `retries`, `memory_limit`, `warm_start`) the others have no need of.
     """
     if backend == "processes":
-        limits: Any = {"timeout": timeout, "retries": retries, "memory_limit": memory_limit}
-        return Pool(processes, initializer, initargs, maxtasksperchild, context, **limits)
+        return Pool(
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            context,
+            timeout=timeout,
+            retries=retries,
+            memory_limit=memory_limit,
+            warm_start=warm_start,
+        )
     if backend == "threads":
         return ThreadPool(processes, initializer, initargs, timeout=timeout)
     if backend == "serial":

@@ -196,3 +196,24 @@ def misuse() -> None:
         gc.collect()
     assert collected() is None
     assert warned == []
+
+
+def test_a_forked_child_takes_none_of_its_parents_results() -> None:
+    ctx = mp.get_context("fork")
+    go = ctx.Event()
+
+    def ask() -> str:
+        assert not result.ready()
+        go.set()
+        try:
+            result.get(SOON)
+        except ValueError as e:
+            return str(e)
+        return "it was had"
+
+    with ctx.Pool(1) as pool:
+        result = pool.apply_async(go.wait, (SOON,))
+        asked = ctx.Process(target=ask)
+        asked.start()
+        assert "can only be had there" in asked.result(SOON)
+        assert result.get(SOON) is True

@@ -109,6 +109,9 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Results that one `receive` takes at most: while workers are faster than the reader it would never end.
+const MANY: usize = 1024;
+
 /// A queue of tasks or of results.
 #[pyclass(subclass, frozen, module = "lightwork._native")]
 pub struct TaskQueue {
@@ -171,7 +174,7 @@ impl TaskQueue {
         (job, index, tag, PyBytes::new(py, head.word), pickled, obj).into_pyobject(py)
     }
 
-    /// Call `sink` for each result that is there, waiting at most `timeout` seconds for the first: (job, index, tag,
+    /// Call `sink` for each result that is there (up to a thousand), waiting at most `timeout` seconds for the first: (job, index, tag,
     /// nanoseconds, pickled, object). Returns how many there were. No Python code runs in between (if `sink` runs none), so
     /// that no signal handler can come between a result's leaving the queue and its arrival.
     fn receive(&self, sink: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
@@ -187,7 +190,11 @@ impl TaskQueue {
             sink.call1(((job, index, tag, elapsed, pickled, obj),))?;
             drop(c);
             count += 1;
-            claim = self.ring.try_get().flatten();
+            claim = if count < MANY {
+                self.ring.try_get().flatten()
+            } else {
+                None
+            };
         }
         Ok(count)
     }

@@ -25,6 +25,7 @@ The engine does not know the Pool object, so that a pool nobody holds can be col
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -61,6 +62,7 @@ SLICE = 1.0
 class Engine:
     def __init__(self, wire: Wire) -> None:
         self.state = RUN
+        self._pid = os.getpid()
         self.watched = False
         """The crew looks after its workers while there are jobs, and wants to hear of each."""
         self.wire = wire
@@ -207,7 +209,12 @@ class Engine:
     # -- waiting, in any thread
 
     def wait(self, ready: Callable[[], bool], latches: list[threading.Lock], timeout: float | None) -> bool:
-        """Wait until `ready()`, at most `timeout` seconds; whoever makes it true opens `latches` or sends a MARK."""
+        """Wait until `ready()`, at most `timeout` seconds; whoever makes it true opens `latches` or sends a MARK.
+
+        Raises ValueError in a forked child: the outcomes are its parent's.
+        """
+        if self._pid != os.getpid():
+            raise ValueError(f"this is a result of a pool of process {self._pid}, and can only be had there")
         deadline = None if timeout is None else time.monotonic() + timeout
         left = None
         try:
@@ -228,6 +235,8 @@ class Engine:
 
     def poll(self) -> None:
         """Settle what has come, without waiting."""
+        if self._pid != os.getpid():
+            return
         with self._turn as mine:
             if mine:
                 self._read(0.0)

@@ -88,6 +88,9 @@ class Pool:
         self._memory_limit = memory_limit
         if warm_start:
             context = get_context("forkserver")
+        elif type(context).__module__ == "multiprocessing.context":
+            assert context is not None
+            context = get_context(context.get_start_method())  # the stdlib's own children would not join the family
         self._ctx = get_context() if context is None else context
         self._engine = engine = self._make_engine()
         engine.crew = crew = self._make_crew(engine)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import pickle
 import queue
+import threading
 import time
 from collections import ChainMap, deque
 from collections.abc import Callable
@@ -126,7 +127,9 @@ class ProcessWire:
             return True, obj
         try:
             return True, pickle.loads(obj)
-        except Exception as e:
+        except BaseException as e:
+            if _is_an_interrupt(e):
+                raise
             error = MaybeEncodingError(e, f"the result of {what()}")
             error.__cause__ = e
             return False, error
@@ -194,9 +197,16 @@ def unpack_failure(failure: Failure) -> BaseException:
         exc = pickle.loads(packed)
         if not isinstance(exc, BaseException):
             raise TypeError(f"it was unpickled as {described(exc)}, which is no exception")
-    except Exception as e:
+    except BaseException as e:
+        if _is_an_interrupt(e):
+            raise
         exc = MaybeEncodingError(e, summary)
     return rebuild_exc(exc, quoted(text))
+
+
+def _is_an_interrupt(exc: BaseException) -> bool:
+    """Is it meant for the program, and not the fault of what is unpickled?"""
+    return isinstance(exc, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 # -- between threads: everything is the very object

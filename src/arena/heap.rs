@@ -25,10 +25,9 @@ const LEAST: u64 = 15;
 const LOOK: usize = 8;
 
 /// What this process has of the heap; forgotten by a forked child, which owns none of it.
-pub struct LocalHeap {
+#[derive(Default)]
+struct LocalHeap {
     classes: [Mutex<Class>; SIZES.len()],
-    /// Kept here for the layer above, because a fork has to forget it, too.
-    pub cells: Mutex<crate::cells::Cells>,
 }
 
 #[derive(Default)]
@@ -39,28 +38,9 @@ struct Class {
     deaths_seen: u64,
 }
 
-pub fn local() -> &'static LocalHeap {
-    let place = &members::private().heap;
-    let p = place.load(Acquire);
-    if !p.is_null() {
-        // SAFETY: once stored, a heap is never freed.
-        return unsafe { &*p };
-    }
-    let fresh = Box::into_raw(Box::new(LocalHeap {
-        classes: Default::default(),
-        cells: Mutex::default(),
-    }));
-    match place.compare_exchange(std::ptr::null_mut(), fresh, AcqRel, Acquire) {
-        // SAFETY: just made, and never freed once stored.
-        Ok(_) => unsafe { &*fresh },
-        Err(first) => {
-            // SAFETY: nobody else has seen `fresh`; `first` is never freed.
-            unsafe {
-                drop(Box::from_raw(fresh));
-                &*first
-            }
-        }
-    }
+fn local() -> &'static LocalHeap {
+    // SAFETY: nobody else uses the place.
+    unsafe { members::private().heap.get() }
 }
 
 fn class_for(bytes: u64) -> usize {

@@ -77,6 +77,8 @@ impl Place {
     }
 }
 
+const _: () = assert!(size_of::<Row>() as u64 == layout::MEMBER);
+
 static PRIVATE: AtomicPtr<Private> = AtomicPtr::new(std::ptr::null_mut());
 
 thread_local! {
@@ -112,7 +114,7 @@ fn register() -> Member {
 fn row(slot: usize) -> &'static Row {
     debug_assert!(slot < MEMBERS);
     // SAFETY: the table is part of the arena's fixed layout, `slot` is below its length, and rows hold only atomics.
-    unsafe { &*layout::at::<Row>(layout::MEMBERS_AT + (slot * size_of::<Row>()) as u64) }
+    unsafe { &*layout::at::<Row>(layout::MEMBERS_AT + slot as u64 * layout::MEMBER) }
 }
 
 /// No row is free: as many processes live as one family may have.

@@ -189,6 +189,48 @@ def test_a_message_in_the_hands_of_a_killed_reader_goes_to_the_next(ctx: Any) ->
     assert q.empty()
 
 
+def test_who_waits_for_a_message_sees_the_one_that_came_back(ctx: Any) -> None:
+    q = ctx.Queue()
+    for timeout in (5, 0):
+        q.put(KillsItsReader())
+        p = ctx.Process(target=take, args=(q, ctx.Queue(), 1))
+        p.start()
+        p.join()
+        assert q._reader.poll(timeout)
+        assert q.get(timeout=10) == "survived"
+        assert not q._reader.poll(timeout / 50)
+
+
+CAME_BACK = """
+import os, selectors, signal
+import lightwork as mp
+
+class KillsItsReader:
+    def __reduce__(self):
+        return die_unless, (os.getpid(),)
+
+def die_unless(pid):
+    if os.getpid() != pid:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"
+
+if __name__ == "__main__":
+    q = mp.Queue()
+    q.put(KillsItsReader())
+    p = mp.get_context("fork").Process(target=q.get)
+    p.start()
+    p.join()
+    with selectors.DefaultSelector() as s:
+        s.register(q, selectors.EVENT_READ)
+        assert s.select(10) and q.get(timeout=10) == "survived"
+    print("ok")
+"""
+
+
+def test_fileno_tells_of_what_came_back(program: Any, run: Any) -> None:
+    assert run(program(CAME_BACK)).stdout == "ok\n"
+
+
 def test_closed() -> None:
     q = mp.Queue()
     with pytest.raises(AssertionError):

@@ -231,6 +231,38 @@ def test_fileno_tells_of_what_came_back(program: Any, run: Any) -> None:
     assert run(program(CAME_BACK)).stdout == "ok\n"
 
 
+NO_MEMORY = """
+import resource
+import lightwork as mp
+
+def addresses():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[0]) * resource.getpagesize()
+
+def limited(call, *args):
+    resource.setrlimit(resource.RLIMIT_AS, (addresses() + 10_000_000, resource.RLIM_INFINITY))
+    try:
+        call(*args)
+    except MemoryError:
+        print("none", end=" ")
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+q = mp.Queue()
+for make in (lambda: b"x" * 50_000_000, lambda: "x" * 50_000_000, lambda: [1.5] * 5_000_000, lambda: ["x"] * 5_000_000):
+    q.put(make())
+    q.put("next")
+    limited(q.get)
+    assert q.get() == make() and q.get() == "next" and q.empty()
+items = [f"{i:020}" for i in range(1_000_000)]
+limited(q.put, items)
+assert q.empty()
+"""
+
+
+def test_a_message_for_which_there_is_no_memory_stays(program: Any, run: Any) -> None:
+    assert run(program(NO_MEMORY)).stdout == "none " * 5
+
+
 def test_closed() -> None:
     q = mp.Queue()
     with pytest.raises(AssertionError):

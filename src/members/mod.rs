@@ -1,8 +1,8 @@
 //! The member table: which processes belong to this family, and which of them are dead. README.md has the protocol.
 
 use crate::arena::layout::{self, MEMBERS};
-use crate::sync::Member;
 use crate::sync::member::STATE;
+use crate::sync::{self, Member};
 use crate::sys;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering::*};
@@ -87,6 +87,7 @@ thread_local! {
 }
 
 pub fn init() -> std::io::Result<()> {
+    sync::wait::init();
     if PRIVATE.load(Acquire).is_null() {
         PRIVATE.store(sys::memory::wiped_on_fork()?.cast(), Release);
     }

@@ -5,7 +5,7 @@
 //! | `py` | the interpreter: classes, exceptions, the message codec | everything below |
 //! | `queue` | the ring | cells, arena, members, sync |
 //! | `cells` | lock, semaphore, condition, event, barrier; the lifetime of cells | arena, members, sync |
-//! | `arena`, `members` | who owns which bytes; who is alive | sync, sys |
+//! | `arena`, `members` | who owns which bytes; who is alive | each other, sync, sys |
 //! | `sync` | owner words, waiting | sys |
 //! | `sys` | the kernel: nobody else makes system calls | |
 

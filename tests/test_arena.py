@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from conftest import wait_until
 
 import lightwork as mp
 from lightwork import _native
@@ -146,6 +147,114 @@ def test_what_is_dropped_is_free_at_once_when_its_heirs_are_gone() -> None:
         assert used() < before + MIB // 2
 
 
+def sees_its_maker_die(array: Any, maker: int, told: Any) -> None:
+    told.put("started")
+    wait_until(lambda: os.getppid() != maker)
+    ended(nothing)  # who reaps a child looks after the dead
+    others = [fork.RawArray("d", [2.0] * len(array)) for _ in range(3)]
+    told.put(set(array))
+    del others
+
+
+def makes_and_leaves_an_heir(told: Any) -> None:
+    array = fork.RawArray("d", [1.0] * 250_000)
+    fork.Process(target=sees_its_maker_die, args=(array, os.getpid(), told)).start()
+    fork.Event().wait()
+
+
+def test_an_heir_frees_nothing_of_its_dead_maker() -> None:
+    told = fork.Queue()
+    p = fork.Process(target=makes_and_leaves_an_heir, args=(told,))
+    p.start()
+    told.get(timeout=20)
+    p.kill()
+    p.join()
+    assert told.get(timeout=20) == {1.0}
+
+
+class MadeForThePickle:
+    """Makes its lock when it is pickled."""
+
+    lock: Any = None
+
+    def __getstate__(self) -> Any:
+        self.lock = mp.Lock()
+        return {"lock": self.lock}
+
+
+def takes(late: Any, told: Any, go: Any, done: Any) -> None:
+    told.put("unpickled")
+    go.wait(20)
+    told.put(late.lock.acquire(False))
+    done.wait(20)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_what_is_made_while_a_child_is_launched_is_the_childs_too(method: str) -> None:
+    ctx = mp.get_context(method)
+    late, told, go, done = MadeForThePickle(), ctx.Queue(), ctx.Event(), ctx.Event()
+    p = ctx.Process(target=takes, args=(late, told, go, done))
+    p.start()
+    assert told.get(timeout=20) == "unpickled"
+    del late
+    others = [ctx.Lock() for _ in range(100)]
+    go.set()
+    assert told.get(timeout=20) is True
+    assert not any(lock.locked() for lock in others)
+    done.set()
+    p.join()
+    assert p.exitcode == 0
+
+
+FORK_HOOK = """
+import os
+made = []
+os.register_at_fork(before=lambda: made.append(mp.Lock()))  # registered before that of the package, so it runs after it
+import lightwork as mp
+told, go, done = mp.Queue(), mp.Event(), mp.Event()
+if not (pid := os.fork()):
+    told.put("there")
+    go.wait(20)
+    told.put(made[0].acquire(False))
+    done.wait(20)
+    os._exit(0)
+told.get(timeout=20)
+made.clear()
+others = [mp.Lock() for _ in range(100)]
+go.set()
+assert told.get(timeout=20) is True
+assert not any(lock.locked() for lock in others)
+done.set()
+os.waitpid(pid, 0)
+print("ok")
+"""
+
+
+def test_what_a_fork_hook_makes_is_the_childs_too(program: Any, run: Any) -> None:
+    assert run(program(FORK_HOOK)).stdout == "ok\n"
+
+
+CROWD = """
+import lightwork as mp
+from lightwork import _native
+rows = 0
+try:
+    while True:
+        _native.reserve_child()
+        rows += 1
+except OSError as e:
+    print(type(e).__name__, rows > 32000, e.strerror)
+q = mp.Queue()
+q.put("goes on")
+assert q.get() == "goes on"
+"""
+
+
+def test_more_processes_than_a_family_has_room_for_are_an_error(program: Any, run: Any) -> None:
+    said = run(program(CROWD)).stdout
+    assert said == "BlockingIOError True lightwork: more than 32767 live processes in one family\n"
+
+
 def drops(array: Any, q: Any) -> None:
     del array
     q.put(fork.Array("d", [7.0] * 200_000))  # one that comes to lie elsewhere
@@ -228,20 +337,22 @@ def test_the_dead_keep_nothing() -> None:
 
 # -- handles
 
-KINDS = ["Lock", "RLock", "Semaphore", "Event", "WaitList", "Barrier", "Queue", "SimpleQueue"]
 
-
-class NativeRLock(_native.Lock):
+class RLock(_native.Lock):
     _RECURSIVE = True
 
 
-def native(kind: str) -> Any:
-    return NativeRLock if kind == "RLock" else getattr(_native, kind)
+def core(kind: str) -> Any:
+    """The core's class."""
+    return RLock if kind == "RLock" else getattr(_native, kind)
+
+
+KINDS = ["Lock", "RLock", "Semaphore", "Event", "WaitList", "Barrier", "Queue", "SimpleQueue"]
 
 
 def test_the_handle_of_what_was_dropped_is_refused() -> None:
     for kind in ("Lock", "RLock", "Semaphore", "Event", "Barrier", "Queue", "SimpleQueue"):
-        cls = native(kind)
+        cls = core(kind)
         name = cls()._handle(False)
         with pytest.raises(ForeignHandle, match="is gone: the process that made it dropped it"):
             cls(handle=name)
@@ -253,7 +364,7 @@ def test_the_handle_of_what_was_dropped_is_refused() -> None:
 def test_no_handle_crashes(kind: str) -> None:
     r = random.Random(kind)
     arrays = [fork.RawArray("b", 10), fork.RawArray("b", 3 * MIB)]
-    kept = [native(k)() for k in KINDS] + [a._wrapper for a in arrays]
+    kept = [core(k)() for k in KINDS] + [a._wrapper for a in arrays]
     names = [x._handle(False) for x in kept[: len(KINDS)]] + [handle(x) for x in kept[len(KINDS) :]]
     family = names[0][0]
     sizes = [0, 1, 10, 3 * MIB, 2**40, 2**62]
@@ -272,7 +383,7 @@ def test_no_handle_crashes(kind: str) -> None:
             ]
         )
         try:
-            native(kind)(*[r.choice(sizes)] if kind == "Memory" else [], handle=name)
+            core(kind)(*[r.choice(sizes)] if kind == "Memory" else [], handle=name)
         except (ForeignHandle, TypeError, ValueError, OverflowError):
             continue
         assert name in names, f"accepted {name}"

@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 import pytest
+from conftest import in_thread, wait_until
 
 import lightwork as mp
 from lightwork.connection import wait
@@ -512,3 +513,61 @@ for own in (False, True):  # without and with a family of its own
                 print(0, end="")
 """
     assert run("-c", text, path).stdout == "1" * 14
+
+
+def watcher_sleeps() -> bool:
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/stat") as f:
+            if "(lightwork-paren) S" in f.read():
+                return True
+    return False
+
+
+def gets_its_own_signals() -> None:
+    assert wait_until(watcher_sleeps)
+    signal.signal(signal.SIGUSR2, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
+    os.closerange(3, 64)
+    for number in [signal.SIGUSR2, signal.SIGUSR1] * 50:
+        os.kill(os.getpid(), number)
+        if signal.sigtimedwait({number}, 10) is None:
+            os._exit(2)
+    os._exit(0)
+
+
+def test_what_watches_a_daemons_parent_takes_no_signals_and_needs_no_descriptor() -> None:
+    # Not started by the main thread: so the kernel is not asked to end it, a thread is.
+    p = fork.Process(target=gets_its_own_signals, daemon=True)
+    in_thread(p.start)
+    p.join()
+    assert p.exitcode == 0
+
+
+def sleeps(ready: Any) -> None:
+    os.closerange(3, 64)
+    ready.put(os.getpid())
+    fork.Event().wait()
+
+
+def starts_a_daemon_in_a_thread(ready: Any) -> None:
+    in_thread(fork.Process(target=sleeps, args=(ready,), daemon=True).start)
+    fork.Event().wait()
+
+
+def test_a_daemon_that_closed_all_descriptors_ends_with_its_parent() -> None:
+    ready = fork.Queue()
+    p = fork.Process(target=starts_a_daemon_in_a_thread, args=(ready,))
+    p.start()
+    pid = ready.get(timeout=20)
+    p.kill()
+    p.join()
+    assert wait_until(lambda: not runs(pid))
+
+
+def runs(pid: int) -> bool:
+    """A zombie does not (nobody may be there to reap it)."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

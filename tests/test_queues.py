@@ -218,6 +218,80 @@ def test_a_message_in_the_hands_of_a_killed_reader_goes_to_the_next(ctx: Any) ->
     assert q.empty()
 
 
+def test_who_waits_for_a_message_sees_the_one_that_came_back(ctx: Any) -> None:
+    q = ctx.Queue()
+    for timeout in (5, 0):
+        q.put(KillsItsReader())
+        p = ctx.Process(target=take, args=(q, ctx.Queue(), 1))
+        p.start()
+        p.join()
+        assert q._reader.poll(timeout)
+        assert q.get(timeout=10) == "survived"
+        assert not q._reader.poll(timeout / 50)
+
+
+CAME_BACK = """
+import os, selectors, signal
+import lightwork as mp
+
+class KillsItsReader:
+    def __reduce__(self):
+        return die_unless, (os.getpid(),)
+
+def die_unless(pid):
+    if os.getpid() != pid:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"
+
+if __name__ == "__main__":
+    q = mp.Queue()
+    q.put(KillsItsReader())
+    p = mp.get_context("fork").Process(target=q.get)
+    p.start()
+    p.join()
+    with selectors.DefaultSelector() as s:
+        s.register(q, selectors.EVENT_READ)
+        assert s.select(10) and q.get(timeout=10) == "survived"
+    print("ok")
+"""
+
+
+def test_fileno_tells_of_what_came_back(program: Any, run: Any) -> None:
+    assert run(program(CAME_BACK)).stdout == "ok\n"
+
+
+NO_MEMORY = """
+import resource
+import lightwork as mp
+
+def addresses():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[0]) * resource.getpagesize()
+
+def limited(call, *args):
+    resource.setrlimit(resource.RLIMIT_AS, (addresses() + 10_000_000, resource.RLIM_INFINITY))
+    try:
+        call(*args)
+    except MemoryError:
+        print("none", end=" ")
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+q = mp.Queue()
+for make in (lambda: b"x" * 50_000_000, lambda: "x" * 50_000_000, lambda: [1.5] * 5_000_000, lambda: ["x"] * 5_000_000):
+    q.put(make())
+    q.put("next")
+    limited(q.get)
+    assert q.get() == make() and q.get() == "next" and q.empty()
+items = [f"{i:020}" for i in range(1_000_000)]
+limited(q.put, items)
+assert q.empty()
+"""
+
+
+def test_a_message_for_which_there_is_no_memory_stays(program: Any, run: Any) -> None:
+    assert run(program(NO_MEMORY)).stdout == "none " * 5
+
+
 def test_closed() -> None:
     q = mp.Queue()
     with pytest.raises(AssertionError):

@@ -3,9 +3,10 @@
 //! | state | meaning | a death of the owner |
 //! |---|---|---|
 //! | word 0 | free | |
+//! | HELD | a large block that is not yet one of the below (a span: see `heap.rs`) | freed by the next who makes a large block after the death was noticed |
 //! | CELL | a primitive or a shared array | it stays: others may hold it |
-//! | LETTER | a message that its writer is preparing | freed when the span is adopted, or by the queue's recovery |
-//! | QUEUED | a message that a queue's slot names | the slot decides |
+//! | LETTER | a message that its writer is preparing | freed when the span is adopted (small), or as HELD (large) |
+//! | QUEUED | a message that a queue's slot names | the slot decides; what a dead writer staged the queue's recovery frees |
 
 use super::Full;
 use super::heap;
@@ -58,7 +59,7 @@ fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
             }
         }
     }
-    let (first, dirty) = runs::alloc(bytes.div_ceil(GRANULE), Kind::Large, 0)?;
+    let (first, dirty) = runs::alloc(bytes.div_ceil(GRANULE), None)?;
     let d = descriptor(first);
     d.bytes.store(bytes, Relaxed);
     d.owner.store(members::me().word(state), Release);
@@ -66,12 +67,7 @@ fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
     // SAFETY: the run is ours and at least this long.
     if bytes >= POPULATE && unsafe { memory::populate(at::<u8>(offset), bytes as usize) }.is_err() {
         runs::free(first);
-        let h = super::layout::header();
-        return Err(Full {
-            wanted: bytes,
-            used: h.used.load(Relaxed) * GRANULE,
-            budget: h.budget.load(Relaxed),
-        });
+        return Err(Full::now(bytes));
     }
     Ok((offset, dirty))
 }
@@ -137,28 +133,42 @@ pub fn size(offset: u64) -> u64 {
     }
 }
 
-/// The block's owner word.
-pub fn word(offset: u64) -> u64 {
-    if is_large(offset) {
-        descriptor(offset / GRANULE).owner.load(Acquire)
-    } else {
-        heap::word_of(offset).load(Acquire)
-    }
-}
-
-/// Is this the start of a block in use that could hold `bytes`? For handles that come from outside.
-pub fn is_block(offset: u64, bytes: u64) -> bool {
+/// The owner word of the block that starts here, 0 if none does: for offsets that may be out of date, or come from
+/// outside.
+pub fn word_at(offset: u64) -> u64 {
     let h = super::layout::header();
     let granule = offset / GRANULE;
     if !offset.is_multiple_of(64)
         || granule >= h.top.load(Acquire)
         || granule < super::layout::first_granule(h.size.load(Acquire))
     {
-        return false;
+        return 0;
     }
     let d = descriptor(granule);
     if runs::is(d, Kind::Large) {
-        return offset.is_multiple_of(GRANULE) && d.owner.load(Acquire) != 0 && d.bytes.load(Acquire) >= bytes;
+        return if offset.is_multiple_of(GRANULE) {
+            d.owner.load(Acquire)
+        } else {
+            0
+        };
     }
-    heap::is_block(offset) && heap::usable(offset) >= bytes && word(offset) != 0
+    if heap::is_block(offset) {
+        heap::word_of(offset).load(Acquire)
+    } else {
+        0
+    }
+}
+
+/// Is this the start of a block in use that could hold `bytes`? For handles that come from outside.
+pub fn is_block(offset: u64, bytes: u64) -> bool {
+    if word_at(offset) == 0 {
+        return false;
+    }
+    let d = descriptor(offset / GRANULE);
+    let room = if runs::is(d, Kind::Large) {
+        d.bytes.load(Acquire)
+    } else {
+        heap::usable(offset)
+    };
+    room >= bytes
 }

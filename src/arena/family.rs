@@ -1,9 +1,10 @@
 //! Creating the arena, or joining the family that a parent made.
 
-use super::layout::{self, GRANULE, MAGIC, VERSION};
+use super::layout::{self, GRANULE, Header, MAGIC, VERSION};
 use crate::sys::memory;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering::*};
 
 const LARGEST: u64 = 1 << 40;
@@ -11,14 +12,21 @@ const SMALLEST: u64 = 64 << 20;
 
 static FD: AtomicI32 = AtomicI32::new(-1);
 
-/// Map the arena, creating it if this process has none. Called under the GIL or the module's own lock.
+/// One thread at a time makes or joins; the base is stored last, so who sees it sees the whole. (A forking thread is never
+/// inside: both run attached to the interpreter, without a pause.)
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// Map the arena, creating it if this process has none.
 pub fn ensure() -> Result<()> {
     if !layout::base().is_null() {
         return Ok(());
     }
+    let _one = MAKING.lock().unwrap_or_else(|e| e.into_inner());
+    if !layout::base().is_null() {
+        return Ok(());
+    }
     let (fd, base, size) = reserve()?;
-    layout::set_base(base);
-    let h = layout::header();
+    let h = header(base);
     h.version.store(VERSION, Relaxed);
     h.id.store(memory::random() | 1, Relaxed);
     h.size.store(size, Relaxed);
@@ -27,7 +35,14 @@ pub fn ensure() -> Result<()> {
     h.top.store(layout::first_granule(size), Relaxed);
     h.magic.store(MAGIC, Release);
     keep(fd);
+    layout::set_base(base);
     Ok(())
+}
+
+/// The header in a mapping that is not this process's arena yet.
+fn header(base: *mut u8) -> &'static Header {
+    // SAFETY: the mapping is longer than a header, starts with it, and any bytes are a valid one: it holds only atomics.
+    unsafe { &*base.cast() }
 }
 
 /// 1 TiB of addresses if the machine and `ulimit -v` agree, else half, and half of that.
@@ -45,18 +60,12 @@ fn reserve() -> Result<(OwnedFd, *mut u8, u64)> {
 
 /// Three quarters of what the machine or the memory cgroup gives.
 fn default_budget(size: u64) -> u64 {
-    let limit = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ]
-    .iter()
-    .filter_map(|p| std::fs::read_to_string(p).ok()?.trim().parse::<u64>().ok())
-    .fold(memory::physical(), u64::min);
-    (limit / 4 * 3).min(size - layout::first_granule(size) * GRANULE)
+    (memory::physical() / 4 * 3).min(size - layout::first_granule(size) * GRANULE)
 }
 
 /// Join the family whose arena is behind `fd` (which stays the caller's).
 pub fn join(fd: i32, id: u64) -> Result<()> {
+    let _one = MAKING.lock().unwrap_or_else(|e| e.into_inner());
     if !layout::base().is_null() {
         return if layout::header().id.load(Acquire) == id {
             Ok(())
@@ -67,11 +76,9 @@ pub fn join(fd: i32, id: u64) -> Result<()> {
     let fd = memory::duplicate(fd)?;
     let size = memory::size_of(fd.as_raw_fd())?;
     let base = memory::map(fd.as_raw_fd(), size)?;
-    layout::set_base(base);
-    let h = layout::header();
+    let h = header(base);
     let ok = h.magic.load(Acquire) == MAGIC && h.version.load(Acquire) == VERSION && h.id.load(Acquire) == id;
     if !ok {
-        layout::set_base(std::ptr::null_mut());
         // SAFETY: nobody else has seen this mapping.
         unsafe { memory::unmap(base, size) };
         return Err(other(
@@ -79,6 +86,7 @@ pub fn join(fd: i32, id: u64) -> Result<()> {
         ));
     }
     keep(fd);
+    layout::set_base(base);
     Ok(())
 }
 

@@ -25,10 +25,9 @@ const LEAST: u64 = 15;
 const LOOK: usize = 8;
 
 /// What this process has of the heap; forgotten by a forked child, which owns none of it.
-pub struct LocalHeap {
+#[derive(Default)]
+struct LocalHeap {
     classes: [Mutex<Class>; SIZES.len()],
-    /// Kept here for the layer above, because a fork has to forget it, too.
-    pub cells: Mutex<crate::cells::Cells>,
 }
 
 #[derive(Default)]
@@ -39,28 +38,9 @@ struct Class {
     deaths_seen: u64,
 }
 
-pub fn local() -> &'static LocalHeap {
-    let place = &members::private().heap;
-    let p = place.load(Acquire);
-    if !p.is_null() {
-        // SAFETY: once stored, a heap is never freed.
-        return unsafe { &*p };
-    }
-    let fresh = Box::into_raw(Box::new(LocalHeap {
-        classes: Default::default(),
-        cells: Mutex::default(),
-    }));
-    match place.compare_exchange(std::ptr::null_mut(), fresh, AcqRel, Acquire) {
-        // SAFETY: just made, and never freed once stored.
-        Ok(_) => unsafe { &*fresh },
-        Err(first) => {
-            // SAFETY: nobody else has seen `fresh`; `first` is never freed.
-            unsafe {
-                drop(Box::from_raw(fresh));
-                &*first
-            }
-        }
-    }
+fn local() -> &'static LocalHeap {
+    // SAFETY: nobody else uses the place.
+    unsafe { members::private().heap.get() }
 }
 
 fn class_for(bytes: u64) -> usize {
@@ -136,6 +116,10 @@ pub fn is_block(offset: u64) -> bool {
         return false;
     }
     let (first, class) = span_of(offset);
+    let run = descriptor(first);
+    if !runs::is(run, Kind::Span) || run.owner.load(Acquire) == 0 {
+        return false; // left by a death between run.2 and run.commit
+    }
     let s = Span::of(first, class);
     offset >= s.blocks_at() && s.index(offset) < s.count && s.block(s.index(offset)) == offset
 }
@@ -174,18 +158,25 @@ fn refill(c: &mut Class, class: usize, me: Member) -> Result<u64, Full> {
         return Ok(b);
     }
     let size = Span::granules(class);
-    let (first, used_before) = runs::alloc(size, Kind::Span, class)?;
-    for g in first + 1..first + size {
-        let d = descriptor(g);
-        d.link.store(first, Relaxed);
-        d.info.store(runs::info(1, class, Kind::Inside), Release);
-    }
-    let span = Span::of(first, class);
-    if used_before {
-        for i in 0..span.count {
-            span.word(i).store(0, Relaxed);
+    let prepare = |first, used_before| {
+        for g in first + 1..first + size {
+            let d = descriptor(g);
+            d.link.store(first, Relaxed);
+            d.info.store(runs::info(1, class, Kind::Inside), Release);
         }
-    }
+        if used_before {
+            let span = Span::of(first, class);
+            for i in 0..span.count {
+                span.word(i).store(0, Relaxed);
+            }
+        }
+    };
+    let cut = runs::Cut {
+        class,
+        prepare: &prepare,
+    };
+    let (first, _) = runs::alloc(size, Some(cut))?;
+    let span = Span::of(first, class);
     c.spans.push(first);
     c.cursor = c.spans.len() - 1;
     c.free.extend((0..span.count).rev().map(|i| span.block(i)));

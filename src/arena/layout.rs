@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
 pub const GRANULE: u64 = 64 << 10;
 /// Living processes in one family (4 MiB of address space).
 pub const MEMBERS: usize = 32768;
+/// Bytes of a row of the member table.
+pub const MEMBER: u64 = 128;
 pub const MEMBERS_AT: u64 = GRANULE;
-pub const DESCRIPTORS_AT: u64 = MEMBERS_AT + (MEMBERS * 128) as u64;
+pub const DESCRIPTORS_AT: u64 = MEMBERS_AT + MEMBERS as u64 * MEMBER;
 pub const MAGIC: u64 = 0x6b72_6f77_7468_676c; // "lghtwork"
 /// Changes with the layout: a family never mixes two versions of the package.
 pub const VERSION: u64 = 1;

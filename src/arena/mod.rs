@@ -9,6 +9,8 @@ pub mod runs;
 pub use blocks::{alloc, alloc_zeroed, free, set_state};
 pub use layout::at;
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 /// An allocation that cannot be met now: too large for the arena or for its budget.
 #[derive(Debug, Clone, Copy)]
 pub struct Full {
@@ -17,11 +19,21 @@ pub struct Full {
     pub budget: u64,
 }
 
+impl Full {
+    fn now(wanted: u64) -> Self {
+        let h = layout::header();
+        Full {
+            wanted,
+            used: h.used.load(Relaxed) * layout::GRANULE,
+            budget: h.budget.load(Relaxed),
+        }
+    }
+}
+
 /// Bytes: (used, most ever used, free but still backed, budget, size).
 pub fn stats() -> (u64, u64, u64, u64, u64) {
-    use std::sync::atomic::Ordering::Relaxed;
     let h = layout::header();
-    let bytes = |granules: &std::sync::atomic::AtomicU64| granules.load(Relaxed) * layout::GRANULE;
+    let bytes = |granules: &AtomicU64| granules.load(Relaxed) * layout::GRANULE;
     (
         bytes(&h.used),
         bytes(&h.peak),
@@ -33,7 +45,5 @@ pub fn stats() -> (u64, u64, u64, u64, u64) {
 
 /// Set how many bytes of blocks may be in use at once.
 pub fn set_budget(bytes: u64) {
-    layout::header()
-        .budget
-        .store(bytes, std::sync::atomic::Ordering::Relaxed);
+    layout::header().budget.store(bytes, Relaxed);
 }

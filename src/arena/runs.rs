@@ -1,8 +1,7 @@
 //! Runs of granules: large blocks and the spans that small blocks are cut from. One lock for all of it.
 //!
-//! Allocate: 1. take a free run off its class's list (or bump `top`); 2. write size and kind; 3. owner = HELD(me).
-//! Free: 1. owner = FREE; 2. put it on its class's list. Lists and counts are caches: whoever inherits the lock from a
-//! dead process rebuilds them from the owner words, which one store each decides.
+//! The steps are README.md's. Lists and counts are caches: whoever inherits the lock from a dead process rebuilds them
+//! from the owner words, which one store each decides.
 
 use super::Full;
 use super::layout::{Descriptor, GRANULE, RUN_CLASSES, at, descriptor, first_granule, header};
@@ -65,28 +64,37 @@ pub(super) fn lock() -> Guard<'static> {
     g
 }
 
-/// A run of at least `want` granules; true if its memory may hold old bytes. Spans note `small`, their block class.
-pub fn alloc(want: u64, kind: Kind, small: usize) -> Result<(u64, bool), Full> {
+/// How a run becomes a span.
+pub struct Cut<'a> {
+    /// The class of its blocks.
+    pub class: usize,
+    /// Writes what makes it one, given the run's first granule and whether it may hold old bytes.
+    pub prepare: &'a dyn Fn(u64, bool),
+}
+
+/// A run of at least `want` granules, for a span or (None) a large block; true if its memory may hold old bytes.
+pub fn alloc(want: u64, span: Option<Cut>) -> Result<(u64, bool), Full> {
     let me = members::me();
     let (class, size) = class_of(want);
     let h = header();
     let _g = lock();
-    let full = || Full {
-        wanted: want * GRANULE,
-        used: h.used.load(Relaxed) * GRANULE,
-        budget: h.budget.load(Relaxed),
-    };
+    let full = || Full::now(want * GRANULE);
     if class >= RUN_CLASSES || (h.used.load(Relaxed) + size) * GRANULE > h.budget.load(Relaxed) {
         return Err(full());
     }
     // Addresses used up: a larger free run does as well.
     let larger = || (class + 1..RUN_CLASSES).find_map(pop);
-    let Run { first, size, dirty } = pop(class).or_else(|| bump(size)).or_else(larger).ok_or_else(full)?;
+    let Run { first, size, dirty } = pop(class).or_else(|| bump(size)).or_else(larger).ok_or_else(full)?; // [run.1]
     let d = descriptor(first);
-    let class = if kind == Kind::Span { small } else { class_of(size).0 };
-    d.info.store(info(size, class, kind), Release);
-    d.owner.store(me.word(HELD), Release); // commit
-    h.top.fetch_max(first + size, Release);
+    match span {
+        None => d.info.store(info(size, class_of(size).0, Kind::Large), Release), // [run.2]
+        Some(Cut { class, prepare }) => {
+            d.info.store(info(size, class, Kind::Span), Release); // [run.2]
+            prepare(first, dirty);
+        }
+    }
+    d.owner.store(me.word(HELD), Release); // [run.commit]
+    h.top.fetch_max(first + size, Release); // [run.4]
     let used = h.used.load(Relaxed) + size;
     h.used.store(used, Relaxed);
     h.peak.fetch_max(used, Relaxed);
@@ -135,22 +143,22 @@ fn bump(size: u64) -> Option<Run> {
 /// Give a run back.
 pub fn free(first: u64) {
     let d = descriptor(first);
-    let _g = lock();
-    if d.owner.load(Acquire) == 0 {
-        return; // a recovery came first
-    }
-    let size = granules(d);
+    let (size, word) = (granules(d), d.owner.load(Acquire));
     let h = header();
-    d.bytes.store(0, Relaxed);
-    if h.warm.load(Relaxed) + size > WARM {
-        // SAFETY: the run lies in the arena on granule borders, and its last holder is giving it back.
-        if unsafe { memory::punch(at::<u8>(first * GRANULE), (size * GRANULE) as usize) } {
-            d.bytes.store(COLD, Relaxed);
-        }
+    // Before the lock, for which the whole family waits: the run is the caller's until the commit.
+    let mut cold = word != 0 && h.warm.load(Relaxed) + size > WARM;
+    if cold {
+        // SAFETY: it lies in the arena on granule borders, and its last holder is giving it back.
+        cold = unsafe { memory::punch(at::<u8>(first * GRANULE), (size * GRANULE) as usize) }; // [free.1]
     }
-    d.owner.store(0, Release); // commit
+    let _g = lock();
+    if word == 0 || d.owner.load(Acquire) != word {
+        return; // named twice (a death in `Ring::put_back`), and freed under its other name
+    }
+    d.bytes.store(if cold { COLD } else { 0 }, Relaxed);
+    d.owner.store(0, Release); // [free.commit]
     h.used.fetch_sub(size, Relaxed);
-    push(first, d);
+    push(first, d); // [free.3]
 }
 
 fn push(first: u64, d: &Descriptor) {

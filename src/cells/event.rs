@@ -53,7 +53,7 @@ impl EventCell {
 
     pub fn wait(&self, wait: &mut Wait) -> Outcome {
         let seen = self.word.load(SeqCst);
-        if seen & SET != 0 || wait.spin(|| self.word.load(Relaxed) != seen) {
+        if seen & SET != 0 || wait.spin(|| self.word.load(Acquire) != seen) {
             return Outcome::Done;
         }
         self.asleep.store(1, SeqCst);

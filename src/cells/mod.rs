@@ -8,10 +8,11 @@ pub mod semaphore;
 pub mod table;
 pub mod waitlist;
 
-use crate::arena::{self, Full, blocks, heap, layout};
+use crate::arena::{self, Full, blocks, layout};
 use crate::members;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::*};
+use std::sync::{Mutex, MutexGuard};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -47,6 +48,44 @@ pub struct Local {
 pub struct Cells {
     held: HashMap<u64, Local>,
     limbo: Vec<Limbo>,
+    launches: Vec<Launch>,
+}
+
+impl Cells {
+    /// What is made now is inherited by processes born later than this.
+    fn now(&mut self) -> u64 {
+        self.launches.retain(|l| members::is_embryo(l.row));
+        self.launches.iter().fold(members::births(), |now, l| now.min(l.before))
+    }
+}
+
+/// A child of ours that is being started: it also inherits, or finds in its pickle, what is made between its row's
+/// reservation and its own beginning.
+struct Launch {
+    row: u64,
+    /// The birth clock before the reservation.
+    before: u64,
+}
+
+/// A row for the child that this thread starts next: see `members::reserve_child`.
+pub fn reserve_child() -> Result<u64, members::Crowded> {
+    let mut cells = cells(); // nothing is made between the clock's tick and the note of it
+    let before = members::births();
+    let row = members::reserve_child()?;
+    cells.launches.push(Launch { row, before });
+    Ok(row)
+}
+
+/// The child of this thread runs with this pid, or (0) was not started: see `members::child_started`.
+pub fn child_started(pid: u32) {
+    child_forked();
+    members::child_started(pid);
+}
+
+/// What this process makes from now on the child of this thread does not inherit.
+pub fn child_forked() {
+    let row = members::reserved();
+    cells().launches.retain(|l| l.row != row);
 }
 
 /// A cell that its creator dropped while processes lived that could have inherited it.
@@ -78,14 +117,19 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
             arena::alloc_zeroed(bytes, blocks::CELL).map_err(|_| full)?
         }
     };
-    blocks::set_birth(offset, members::births());
     let stamp = layout::header().stamps.fetch_add(1, Relaxed) + 1;
-    let local = Local {
-        handles: 1,
-        created: Some(members::births()),
-        destroy,
+    let created = {
+        let mut cells = cells();
+        let created = cells.now();
+        let local = Local {
+            handles: 1,
+            created: Some(created),
+            destroy,
+        };
+        cells.held.insert(offset, local);
+        created
     };
-    cells().held.insert(offset, local);
+    blocks::set_birth(offset, created);
     ident(offset).store((kind as u64) << 56 | stamp, Release);
     Ok(Handle { offset, stamp })
 }
@@ -178,7 +222,7 @@ pub fn empty_limbo() {
     };
     let (held, free): (Vec<_>, Vec<_>) = waiting
         .into_iter()
-        .partition(|e| members::heirs_alive(e.created, e.dropped));
+        .partition(|e| members::heirs_alive(e.created, Some(e.dropped)));
     cells().limbo.extend(held);
     for e in free.into_iter().filter(|e| !escaped(e.offset)) {
         gone(e.offset, e.destroy);
@@ -196,9 +240,12 @@ pub fn after_deaths() {
         empty_limbo();
     }
     for (offset, created, word) in blocks::large_of_the_dead(blocks::CELL) {
+        if members::heirs_alive(created, None) {
+            continue;
+        }
+        // Looked at after the heirs' deaths: one may have sent it on before.
         let id = ident(offset).load(Acquire);
-        let unknown = id >> 56 != Kind::Memory as u64 || id & ESCAPED != 0;
-        if !unknown && !members::heirs_alive(created, u64::MAX) && blocks::take(offset, word) {
+        if id >> 56 == Kind::Memory as u64 && id & ESCAPED == 0 && blocks::take(offset, word) {
             gone(offset, |_| {});
         }
     }
@@ -210,6 +257,8 @@ fn gone(offset: u64, destroy: fn(u64)) {
     arena::free(offset);
 }
 
-fn cells() -> std::sync::MutexGuard<'static, Cells> {
-    heap::local().cells.lock().unwrap_or_else(|e| e.into_inner())
+fn cells() -> MutexGuard<'static, Cells> {
+    // SAFETY: nobody else uses the place.
+    let cells = unsafe { members::private().cells.get::<Mutex<Cells>>() };
+    cells.lock().unwrap_or_else(|e| e.into_inner())
 }

@@ -29,6 +29,8 @@ pub struct Semaphore {
     bound: AtomicI64,
     settled: AtomicI64,
     pending: AtomicI64,
+    /// The value when somebody last looked: a hint for those who wait, written under the lock.
+    last: AtomicI64,
     freed: EventCount,
     table: Table,
 }
@@ -43,6 +45,7 @@ impl Semaphore {
         })?;
         let s = Self::of(h.offset);
         s.initial.store(initial, Relaxed);
+        s.last.store(initial, Relaxed);
         s.bound.store(if bounded { initial } else { MAX }, Relaxed);
         Ok(h)
     }
@@ -71,7 +74,9 @@ impl Semaphore {
 
     fn count(&self) -> i64 {
         let live: i64 = self.table.used().map(|(e, _)| e.value.load(Relaxed)).sum();
-        self.initial.load(Relaxed) - self.settled.load(Relaxed) - live
+        let now = self.initial.load(Relaxed) - self.settled.load(Relaxed) - live;
+        self.last.store(now, Relaxed);
+        now
     }
 
     pub fn value(&self) -> i64 {
@@ -97,6 +102,7 @@ impl Semaphore {
         }
         let e = self.mine()?;
         e.value.store(e.value.load(Relaxed) + 1, Release); // commit
+        self.last.fetch_sub(1, Relaxed); // `mine` may have settled the dead since
         Ok(true)
     }
 
@@ -106,7 +112,12 @@ impl Semaphore {
             if self.try_acquire()? {
                 return Ok(Outcome::Done);
             }
-            match self.freed.sleep_unless(wait, &mut slices, || self.value() > 0) {
+            // If the hint is too high, the next try mends it; if too low (a death between a commit and the hint), the next
+            // look after the dead.
+            match self
+                .freed
+                .sleep_unless(wait, &mut slices, || self.last.load(Relaxed) > 0)
+            {
                 Slice::Again => {}
                 Slice::TimedOut => {
                     self.look_after_the_dead();
@@ -128,6 +139,7 @@ impl Semaphore {
             }
             let e = self.mine()?;
             e.value.store(e.value.load(Relaxed) - 1, Release); // commit
+            self.last.fetch_add(1, Relaxed);
         }
         self.freed.notify(1);
         Ok(true)
@@ -153,5 +165,6 @@ impl Semaphore {
             }
             e.word.store(0, Release); // commit, where nothing had to be folded
         }
+        self.count();
     }
 }

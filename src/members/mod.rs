@@ -1,8 +1,8 @@
 //! The member table: which processes belong to this family, and which of them are dead. README.md has the protocol.
 
 use crate::arena::layout::{self, MEMBERS};
-use crate::sync::Member;
 use crate::sync::member::STATE;
+use crate::sync::{self, Member};
 use crate::sys;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering::*};
@@ -12,6 +12,8 @@ const FREE: u64 = 0;
 /// Reserved by a parent for a child that it is about to start, or by a process that is writing its row.
 const EMBRYO: u64 = 1;
 const ALIVE: u64 = 2;
+/// Taken, but its birth is not written yet: the row still shows its last user's.
+const UNBORN: u64 = 3;
 
 const NAME: usize = 48;
 
@@ -34,8 +36,48 @@ pub struct Row {
 #[repr(C)]
 pub struct Private {
     pub me: AtomicU64,
-    pub heap: AtomicPtr<crate::arena::heap::LocalHeap>,
+    /// `arena::heap`'s and `cells`' own.
+    pub heap: Place,
+    pub cells: Place,
 }
+
+/// Where a layer keeps what it knows about this process alone, made at the first need; a forked child starts anew.
+#[repr(transparent)]
+pub struct Place(AtomicPtr<()>);
+
+impl Place {
+    /// # Safety
+    /// A place is only ever used with one type.
+    #[inline]
+    pub unsafe fn get<T: Default + Sync>(&self) -> &'static T {
+        let p = self.0.load(Acquire).cast::<T>();
+        if p.is_null() {
+            return self.make();
+        }
+        // SAFETY: once stored, what `make` made is never freed, and it is a `T` (the caller's promise).
+        unsafe { &*p }
+    }
+
+    #[cold]
+    fn make<T: Default>(&self) -> &'static T {
+        let fresh = Box::into_raw(Box::<T>::default());
+        let first = self
+            .0
+            .compare_exchange(std::ptr::null_mut(), fresh.cast(), AcqRel, Acquire);
+        // SAFETY: `fresh` is ours alone unless it was stored; what was stored is never freed.
+        unsafe {
+            match first {
+                Ok(_) => &*fresh,
+                Err(first) => {
+                    drop(Box::from_raw(fresh));
+                    &*first.cast()
+                }
+            }
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Row>() as u64 == layout::MEMBER);
 
 static PRIVATE: AtomicPtr<Private> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -45,6 +87,7 @@ thread_local! {
 }
 
 pub fn init() -> std::io::Result<()> {
+    sync::wait::init();
     if PRIVATE.load(Acquire).is_null() {
         PRIVATE.store(sys::memory::wiped_on_fork()?.cast(), Release);
     }
@@ -63,14 +106,30 @@ pub fn me() -> Member {
     Member::of(private().me.load(Relaxed)).unwrap_or_else(register)
 }
 
+/// Who cannot get a row (only a process that was forked although `before_fork` failed) has no name to act in.
+#[cold]
+fn register() -> Member {
+    join().unwrap_or_else(|crowded| panic!("{crowded}"))
+}
+
 fn row(slot: usize) -> &'static Row {
     debug_assert!(slot < MEMBERS);
     // SAFETY: the table is part of the arena's fixed layout, `slot` is below its length, and rows hold only atomics.
-    unsafe { &*layout::at::<Row>(layout::MEMBERS_AT + (slot * size_of::<Row>()) as u64) }
+    unsafe { &*layout::at::<Row>(layout::MEMBERS_AT + slot as u64 * layout::MEMBER) }
+}
+
+/// No row is free: as many processes live as one family may have.
+#[derive(Debug)]
+pub struct Crowded;
+
+impl std::fmt::Display for Crowded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "lightwork: more than {} live processes in one family", MEMBERS - 1)
+    }
 }
 
 /// Reserve a free row as an embryo; sweeps the dead once if none is free.
-fn reserve(parent: u64) -> Member {
+fn reserve(parent: u64) -> Result<Member, Crowded> {
     for attempt in 0..2 {
         for slot in 1..MEMBERS {
             let r = row(slot);
@@ -80,22 +139,24 @@ fn reserve(parent: u64) -> Member {
             }
             let next = Member::new(slot, (word >> 32) as u32 + 1);
             if r.ident
-                .compare_exchange(word, next.word(EMBRYO), AcqRel, Relaxed)
+                .compare_exchange(word, next.word(UNBORN), AcqRel, Relaxed)
                 .is_ok()
             {
+                let h = layout::header();
+                h.rows.fetch_max(slot as u64 + 1, AcqRel); // before the tick: who has seen that sees the row, too
                 r.start.store(0, Relaxed);
                 r.name[0].store(0, Relaxed);
                 r.parent.store(parent, Relaxed);
-                r.birth.store(layout::header().births.fetch_add(1, AcqRel) + 1, Release);
-                layout::header().rows.fetch_max(slot as u64 + 1, AcqRel);
-                return next;
+                r.birth.store(h.births.fetch_add(1, AcqRel) + 1, Release);
+                r.ident.store(next.word(EMBRYO), Release);
+                return Ok(next);
             }
         }
         if attempt == 0 {
             sweep();
         }
     }
-    panic!("lightwork: more than {MEMBERS} live processes in one family");
+    Err(Crowded)
 }
 
 /// Make row `m`, which was reserved for it, this process's own; None if somebody took it for a dead one's meanwhile.
@@ -110,32 +171,47 @@ fn adopt(m: Member) -> Option<Member> {
     r.ident
         .compare_exchange(m.word(EMBRYO), m.word(ALIVE), AcqRel, Relaxed)
         .ok()?;
-    private().me.store(m.raw(), Release);
-    Some(m)
+    match private().me.compare_exchange(0, m.raw(), AcqRel, Acquire) {
+        Ok(_) => Some(m),
+        Err(first) => {
+            // Another thread was faster: nobody has seen this row's name.
+            r.ident.store(m.word(FREE), Release);
+            Member::of(first)
+        }
+    }
 }
 
-#[cold]
-fn register() -> Member {
-    // Two threads may come here together: the second finds the first one's row. A fork may have copied the mutex
-    // locked: then we are alone anyway.
-    static REGISTERING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let mut row = Member::of(RESERVED.replace(0));
-    let _one = REGISTERING.try_lock();
+/// Become a member, if this process is none yet.
+pub fn join() -> Result<Member, Crowded> {
     loop {
         if let Some(m) = Member::of(private().me.load(Acquire)) {
-            return m;
+            return Ok(m);
         }
-        if let Some(m) = adopt(row.take().unwrap_or_else(|| reserve(0))) {
-            return m;
+        let row = match Member::of(RESERVED.replace(0)) {
+            Some(m) => m,
+            None => reserve(0)?,
+        };
+        if let Some(m) = adopt(row) {
+            return Ok(m);
         }
     }
 }
 
 /// A row for the child that this thread starts next. A forked child finds it by itself; others are told the word.
-pub fn reserve_child() -> u64 {
-    let m = reserve(me().raw());
+pub fn reserve_child() -> Result<u64, Crowded> {
+    let m = reserve(join()?.raw())?;
     RESERVED.set(m.raw());
-    m.raw()
+    Ok(m.raw())
+}
+
+/// The row that this thread reserved last and told nobody the pid of; 0: none.
+pub fn reserved() -> u64 {
+    RESERVED.get()
+}
+
+/// Is this row still waiting for the child that it was reserved for?
+pub fn is_embryo(word: u64) -> bool {
+    Member::of(word).is_some_and(|m| row(m.slot()).ident.load(Acquire) == m.word(EMBRYO))
 }
 
 /// The child runs: remember its pid, so that its death is seen even if it never gets to its row. 0: it was not started.
@@ -227,29 +303,38 @@ pub fn births() -> u64 {
     layout::header().births.load(Acquire)
 }
 
-/// The members other than this one that could have inherited what this process created at `created` and dropped at
-/// `dropped` (on the birth clock), as far as their rows say: perhaps dead. Those born before have it only by a pickle; our
-/// own children born later, never.
-fn heirs(created: u64, dropped: u64) -> impl Iterator<Item = Member> {
+/// Could a member for which `counts` have inherited what was created at `created` (on the birth clock)? Those born before
+/// have it only by a pickle. `dropped`: we made it, and dropped it then: we have it no more, and our own children born later
+/// never had it. None: a dead process made it, and we may be an heir like all others.
+fn has_heir(created: u64, dropped: Option<u64>, counts: impl Fn(Member) -> bool) -> bool {
     let mine = me();
-    (1..layout::header().rows.load(Acquire) as usize).filter_map(move |slot| {
+    let born = births();
+    let found = (1..layout::header().rows.load(Acquire) as usize).any(|slot| {
         let r = row(slot);
         let word = r.ident.load(Acquire);
-        let m = Member::of(word).filter(|&m| word & STATE != FREE && m != mine)?;
-        let birth = r.birth.load(Acquire);
-        (birth > created && !(birth > dropped && r.parent.load(Acquire) == mine.raw())).then_some(m)
-    })
+        let Some(m) = Member::of(word).filter(|_| word & STATE != FREE) else {
+            return false;
+        };
+        if word & STATE == UNBORN {
+            return true;
+        }
+        let (birth, parent) = (r.birth.load(Acquire), r.parent.load(Acquire));
+        let never = dropped.is_some_and(|d| m == mine || birth > d && parent == mine.raw());
+        birth > created && !never && counts(m)
+    });
+    // Whoever was born meanwhile may be the child of one whom we came too late for, in a row that we had passed.
+    found || births() != born
 }
 
-/// Is there no possible heir, not even one whose death nobody noticed yet? One load of memory for each row, where
-/// `heirs_alive` asks the kernel.
+/// Is there no possible heir of what we made and dropped, not even one whose death nobody noticed yet? One load of memory
+/// for each row, where `heirs_alive` asks the kernel.
 pub fn no_heirs(created: u64, dropped: u64) -> bool {
-    heirs(created, dropped).next().is_none()
+    !has_heir(created, Some(dropped), |_| true)
 }
 
-/// Does a possible heir live?
-pub fn heirs_alive(created: u64, dropped: u64) -> bool {
-    heirs(created, dropped).any(|m| !is_dead(m))
+/// Does a possible heir live? `dropped`: see `has_heir`.
+pub fn heirs_alive(created: u64, dropped: Option<u64>) -> bool {
+    has_heir(created, dropped, |m| !is_dead(m))
 }
 
 /// The pid and the process name of a member, also of a dead one whose row nobody has taken since.

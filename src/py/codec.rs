@@ -15,7 +15,7 @@ use super::handle::arena_full;
 use crate::arena::{self, blocks};
 use crate::queue::{Claim, INLINE};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyUnicodeDecodeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -176,7 +176,9 @@ fn numbers(l: &Bound<'_, PyList>) -> Option<(u8, Vec<u8>)> {
     if !floats && !first.is_exact_instance_of::<PyInt>() {
         return None;
     }
-    let mut out = vec![0; l.len() * 8];
+    let mut out = Vec::new();
+    out.try_reserve_exact(l.len() * 8).ok()?; // the pickler says that there is no memory
+    out.resize(l.len() * 8, 0);
     for (i, place) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         // SAFETY: `i` is below the list's length; the borrowed item stays in the list while it is looked at.
         let item = unsafe { Borrowed::from_ptr(l.py(), ffi::PyList_GetItem(l.as_ptr(), i as ffi::Py_ssize_t)) };
@@ -191,7 +193,8 @@ fn numbers(l: &Bound<'_, PyList>) -> Option<(u8, Vec<u8>)> {
     Some((if floats { FLOATS } else { INTS }, out))
 }
 
-/// The bytes of a flat tuple or list: on the stack while they are few.
+/// The bytes of a flat tuple or list: on the stack while they are few. Without memory for them there are none, and the
+/// pickler says so.
 struct Flat {
     few: [u8; INLINE],
     len: usize,
@@ -216,7 +219,7 @@ impl Flat {
         for i in 0..l.len() {
             f.item(&l.get_item(i).ok()?)?;
             if i == 0 && l.len() > 8 {
-                f.many.reserve(l.len() * (f.len + 1));
+                f.many.try_reserve(l.len() * (f.len + 1)).ok()?;
             }
         }
         Some(f)
@@ -234,19 +237,19 @@ impl Flat {
     fn item(&mut self, obj: &Bound<'_, PyAny>) -> Option<()> {
         if obj.is_exact_instance_of::<PyInt>() {
             let v = int(obj)?;
-            self.push(&[INT]);
-            self.push(&v.to_le_bytes());
+            self.push(&[INT])?;
+            self.push(&v.to_le_bytes())?;
         } else if let Ok(v) = obj.cast_exact::<PyFloat>() {
-            self.push(&[FLOAT]);
-            self.push(&v.value().to_le_bytes());
+            self.push(&[FLOAT])?;
+            self.push(&v.value().to_le_bytes())?;
         } else if let Ok(b) = obj.cast_exact::<PyBytes>() {
             self.text(BYTES, b.as_bytes())?;
         } else if let Ok(s) = obj.cast_exact::<PyString>() {
             self.text(STR, s.to_str().ok()?.as_bytes())?;
         } else if obj.is_none() {
-            self.push(&[NONE]);
+            self.push(&[NONE])?;
         } else if let Ok(b) = obj.cast_exact::<PyBool>() {
-            self.push(&[if b.is_true() { TRUE } else { FALSE }]);
+            self.push(&[if b.is_true() { TRUE } else { FALSE }])?;
         } else {
             return None;
         }
@@ -254,23 +257,24 @@ impl Flat {
     }
 
     fn text(&mut self, kind: u8, bytes: &[u8]) -> Option<()> {
-        self.push(&[kind]);
-        self.push(&u32::try_from(bytes.len()).ok()?.to_le_bytes());
-        self.push(bytes);
-        Some(())
+        self.push(&[kind])?;
+        self.push(&u32::try_from(bytes.len()).ok()?.to_le_bytes())?;
+        self.push(bytes)
     }
 
     #[inline]
-    fn push(&mut self, bytes: &[u8]) {
+    fn push(&mut self, bytes: &[u8]) -> Option<()> {
         if self.many.is_empty() && self.len + bytes.len() <= INLINE {
             self.few[self.len..self.len + bytes.len()].copy_from_slice(bytes);
             self.len += bytes.len();
         } else {
+            self.many.try_reserve(self.len + bytes.len()).ok()?;
             if self.many.is_empty() {
                 self.many.extend_from_slice(&self.few[..self.len]);
             }
             self.many.extend_from_slice(bytes);
         }
+        Some(())
     }
 
     fn bytes(&mut self) -> &[u8] {
@@ -282,14 +286,23 @@ impl Flat {
     }
 }
 
-/// What a claimed message says. The claim is over when this returns, whether it could be read or not.
+/// What a claimed message says. The claim is over when this returns; if there was no memory for the object (and not
+/// because of what unpickling did), the message is the next reader's.
 #[inline]
 pub fn decode<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
     let kind = claim.payload.kind as u8;
-    match kind {
-        PICKLE => unpickle(py, claim),
-        _ => plain(py, kind, claim.bytes()),
+    if kind == PICKLE {
+        return unpickle(py, claim);
     }
+    plain(py, kind, claim.bytes()).map_err(|e| not_kept(py, claim, e))
+}
+
+#[cold]
+fn not_kept(py: Python<'_>, claim: Claim, e: PyErr) -> PyErr {
+    if e.is_instance_of::<PyMemoryError>(py) {
+        claim.give_back();
+    }
+    e
 }
 
 /// The head of a claimed message, and the bytes after it.
@@ -305,7 +318,7 @@ pub fn split(claim: &Claim) -> PyResult<(&[u8], &[u8])> {
 pub fn sealed<'py>(py: Python<'py>, claim: &Claim) -> PyResult<(bool, Bound<'py, PyAny>)> {
     let (_, bytes) = split(claim)?;
     match claim.payload.kind as u8 {
-        PICKLE => Ok((true, PyBytes::new(py, bytes).into_any())),
+        PICKLE => Ok((true, bytes_object(py, bytes)?)),
         kind => Ok((false, plain(py, kind, bytes)?)),
     }
 }
@@ -314,23 +327,92 @@ pub fn corrupt() -> PyErr {
     PyRuntimeError::new_err("a message in a lightwork queue is damaged: some process wrote over shared memory")
 }
 
+/// An object that the interpreter made, or the error of one that it could not make.
+///
+/// # Safety
+/// `object` is a new reference, or null with an exception set.
+#[inline]
+unsafe fn made<'py>(py: Python<'py>, object: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the caller's promise.
+    unsafe { Bound::from_owned_ptr_or_err(py, object) }
+}
+
+// These and what follows raise MemoryError where pyo3's constructors panic.
+
+#[inline]
+fn integer<'py>(py: Python<'py>, v: [u8; 8]) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new int or null.
+    unsafe { made(py, ffi::PyLong_FromLongLong(i64::from_le_bytes(v))) }
+}
+
+#[inline]
+fn float<'py>(py: Python<'py>, v: [u8; 8]) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new float or null.
+    unsafe { made(py, ffi::PyFloat_FromDouble(f64::from_le_bytes(v))) }
+}
+
+#[inline]
+fn bytes_object<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new bytes object or null; `bytes` is read as far as it goes.
+    unsafe {
+        made(
+            py,
+            ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t),
+        )
+    }
+}
+
+#[inline]
+fn string<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let (start, len) = (utf8.as_ptr().cast(), utf8.len() as ffi::Py_ssize_t);
+    // SAFETY: a new str or null; `utf8` is read as far as it goes; no error handler is named.
+    let s = unsafe { made(py, ffi::PyUnicode_DecodeUTF8(start, len, std::ptr::null())) };
+    s.map_err(|e| match e.is_instance_of::<PyUnicodeDecodeError>(py) {
+        true => corrupt(),
+        false => e,
+    })
+}
+
+fn tuple<'py>(py: Python<'py>, items: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new tuple or null.
+    let tuple = unsafe { made(py, ffi::PyTuple_New(items.len() as ffi::Py_ssize_t)) }?;
+    for (i, item) in items.into_iter().enumerate() {
+        // SAFETY: the tuple is new and ours alone, `i` is below its length, the item's reference becomes its.
+        unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), i as ffi::Py_ssize_t, item.into_ptr()) };
+    }
+    Ok(tuple)
+}
+
+fn list<'py>(
+    py: Python<'py>,
+    items: impl ExactSizeIterator<Item = PyResult<Bound<'py, PyAny>>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new list or null.
+    let list = unsafe { made(py, ffi::PyList_New(items.len() as ffi::Py_ssize_t)) }?;
+    for (i, item) in items.enumerate() {
+        // SAFETY: the list is new and ours alone, `i` is below its length, the item's reference becomes its.
+        unsafe { ffi::PyList_SetItem(list.as_ptr(), i as ffi::Py_ssize_t, item?.into_ptr()) };
+    }
+    Ok(list)
+}
+
 #[inline]
 fn plain<'py>(py: Python<'py>, kind: u8, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let eight = || bytes.try_into().map_err(|_| corrupt());
-    Ok(match kind {
-        NONE => py.None().into_bound(py),
-        FALSE => PyBool::new(py, false).to_owned().into_any(),
-        TRUE => PyBool::new(py, true).to_owned().into_any(),
-        INT => i64::from_le_bytes(eight()?).into_pyobject(py)?.into_any(),
-        FLOAT => PyFloat::new(py, f64::from_le_bytes(eight()?)).into_any(),
-        BYTES => PyBytes::new(py, bytes).into_any(),
-        STR => PyString::new(py, std::str::from_utf8(bytes).map_err(|_| corrupt())?).into_any(),
-        TUPLE => PyTuple::new(py, Reader(bytes).items(py)?)?.into_any(),
-        LIST => PyList::new(py, Reader(bytes).items(py)?)?.into_any(),
-        INTS => PyList::new(py, bytes.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)))?.into_any(),
-        FLOATS => PyList::new(py, bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)))?.into_any(),
-        _ => return Err(corrupt()),
-    })
+    match kind {
+        NONE => Ok(py.None().into_bound(py)),
+        FALSE => Ok(PyBool::new(py, false).to_owned().into_any()),
+        TRUE => Ok(PyBool::new(py, true).to_owned().into_any()),
+        INT => integer(py, eight()?),
+        FLOAT => float(py, eight()?),
+        BYTES => bytes_object(py, bytes),
+        STR => string(py, bytes),
+        TUPLE => tuple(py, Reader(bytes).items(py)?),
+        LIST => list(py, Reader(bytes).items(py)?.into_iter().map(Ok)),
+        INTS => list(py, bytes.as_chunks().0.iter().map(|&n| integer(py, n))),
+        FLOATS => list(py, bytes.as_chunks().0.iter().map(|&x| float(py, x))),
+        _ => Err(corrupt()),
+    }
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -343,7 +425,8 @@ impl<'a> Reader<'a> {
     }
 
     fn items<'py>(mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let mut items = Vec::with_capacity(8.max(self.0.len() / 9));
+        let mut items = Vec::new();
+        let mut room = 8.max(self.0.len() / 9);
         while !self.0.is_empty() {
             let kind = self.take(1)?[0];
             let len = match kind {
@@ -351,6 +434,10 @@ impl<'a> Reader<'a> {
                 BYTES | STR => u32::from_le_bytes(self.take(4)?.try_into().expect("four bytes")) as usize,
                 _ => 0,
             };
+            if items.len() == items.capacity() {
+                items.try_reserve(room).map_err(|_| PyMemoryError::new_err(()))?;
+                room = items.len();
+            }
             items.push(plain(py, kind, self.take(len)?)?);
         }
         Ok(items)
@@ -361,7 +448,10 @@ fn unpickle<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
     let loads = pickler(py)?.1.bind(py);
     let bytes = claim.bytes();
     if bytes.len() <= INLINE {
-        return loads.call1((PyBytes::new(py, bytes),));
+        return match bytes_object(py, bytes) {
+            Ok(bytes) => loads.call1((bytes,)),
+            Err(e) => Err(not_kept(py, claim, e)),
+        };
     }
     // SAFETY: the memory stays until the claim is dropped, which is after the view is released below. The pointer is
     // only read through (PyBUF_READ).
@@ -371,7 +461,11 @@ fn unpickle<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
             bytes.len() as ffi::Py_ssize_t,
             ffi::PyBUF_READ,
         );
-        Bound::from_owned_ptr_or_err(py, p)?
+        made(py, p)
+    };
+    let view = match view {
+        Ok(view) => view,
+        Err(e) => return Err(not_kept(py, claim, e)),
     };
     let value = loads.call1((&view,));
     if view.call_method0("release").is_err() {

@@ -9,13 +9,20 @@ mod queue;
 mod tasks;
 mod waits;
 
-use crate::{arena, members};
+use crate::{arena, cells, members};
 use pyo3::exceptions::{PyImportError, PyOSError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
-/// Make sure that this process has an arena.
+/// Make sure that this process has an arena, and is a member of its family.
 fn ensure() -> PyResult<()> {
-    arena::family::ensure().map_err(|e| PyOSError::new_err(format!("lightwork cannot make its shared memory: {e}")))
+    arena::family::ensure().map_err(|e| PyOSError::new_err(format!("lightwork cannot make its shared memory: {e}")))?;
+    members::join().map(|_| ()).map_err(crowded)
+}
+
+/// The stdlib's error where no further process can be had.
+fn crowded(e: members::Crowded) -> PyErr {
+    PyOSError::new_err((libc::EAGAIN, e.to_string()))
 }
 
 /// The family's number and the descriptor of its arena, which is created if there is none.
@@ -30,39 +37,48 @@ fn family() -> PyResult<(u64, i32)> {
 fn join_family(id: u64, fd: i32, row: u64) -> PyResult<()> {
     arena::family::join(fd, id).map_err(|e| PyOSError::new_err(e.to_string()))?;
     members::take_row(row);
-    members::me();
-    Ok(())
+    members::join().map(|_| ()).map_err(crowded)
 }
 
 /// Reserve a member row for a child about to be started by this thread.
 #[pyfunction]
 fn reserve_child() -> PyResult<u64> {
     ensure()?;
-    Ok(members::reserve_child())
+    cells::reserve_child().map_err(crowded)
 }
 
 /// The child of `reserve_child` runs with this pid; 0: it was not started after all.
 #[pyfunction]
 fn child_started(pid: u32) {
     if !arena::layout::base().is_null() {
-        members::child_started(pid);
+        cells::child_started(pid);
     }
 }
 
-/// Before and after `os.fork()`: the child's row has to exist before the child does.
+/// Before `os.fork()`: the child's row has to exist before the child does.
 #[pyfunction]
-fn before_fork() {
+fn before_fork() -> PyResult<()> {
     if !arena::layout::base().is_null() {
-        members::reserve_child();
+        cells::reserve_child().map_err(crowded)?;
+    }
+    Ok(())
+}
+
+/// After `os.fork()` in the parent, also if it failed.
+#[pyfunction]
+fn after_fork_in_parent() {
+    if !arena::layout::base().is_null() {
+        cells::child_forked();
     }
 }
 
 /// In a forked child: become a member.
 #[pyfunction]
-fn after_fork_in_child() {
+fn after_fork_in_child() -> PyResult<()> {
     if !arena::layout::base().is_null() {
-        members::me();
+        members::join().map_err(crowded)?;
     }
+    Ok(())
 }
 
 /// Name this process for the others' messages.
@@ -84,7 +100,7 @@ fn die_with(parent: u32, by_signal: bool) -> PyResult<()> {
 fn sweep() {
     if !arena::layout::base().is_null() {
         members::sweep();
-        crate::cells::after_deaths();
+        cells::after_deaths();
     }
 }
 
@@ -128,7 +144,12 @@ mod _native {
     use super::*;
 
     #[pymodule_init]
-    fn init(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-        members::init().map_err(|e| PyImportError::new_err(format!("lightwork needs Linux 4.14 or newer: {e}")))
+    fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        members::init().map_err(|e| PyImportError::new_err(format!("lightwork needs Linux 4.14 or newer: {e}")))?;
+        // The other hooks are `launch.py`'s; this one no Python code has to know of.
+        let hooks = PyDict::new(m.py());
+        hooks.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, m)?)?;
+        m.py().import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
+        Ok(())
     }
 }

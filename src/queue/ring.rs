@@ -1,6 +1,6 @@
 //! Put, get, growth and recovery. Step names are those of README.md.
 
-use super::segment::{CLAIMED, INLINE, Payload, STAGED, Segment, Slot};
+use super::segment::{CLAIMED, INLINE, Payload, RETURNED, STAGED, Segment, Slot};
 use crate::arena::{self, blocks, layout};
 use crate::cells::{self, Handle, Kind};
 use crate::members;
@@ -19,6 +19,9 @@ const LARGEST: u64 = 4096;
 const IDLE_SWEEP: u64 = 200_000_000;
 const POLL_SWEEP: u64 = 10_000_000;
 
+/// No number of deaths.
+const LOOK: u64 = u64::MAX;
+
 #[repr(C, align(64))]
 pub struct Ring {
     ident: AtomicU64,
@@ -33,7 +36,7 @@ pub struct Ring {
     not_full: EventCount,
     /// Segments that readers left while claims in them were open.
     retired: AtomicU64,
-    /// Deaths of the family up to which lost claims were looked for.
+    /// Deaths of the family up to which lost claims were looked for; LOOK: there is a returned one.
     deaths_seen: AtomicU64,
 }
 
@@ -55,6 +58,7 @@ pub enum Full {
 
 /// A message taken out, until it is safely with its reader.
 pub struct Claim {
+    ring: &'static Ring,
     slot: &'static Slot,
     pub payload: Payload,
 }
@@ -68,6 +72,21 @@ impl Claim {
             // SAFETY: the block belongs to the claimed slot until `Drop`, and holds at least `len` bytes.
             Some(b) => unsafe { std::slice::from_raw_parts(layout::at::<u8>(b), len) },
         }
+    }
+
+    /// The reader cannot keep the message: it goes to the next.
+    #[cold]
+    pub fn give_back(self) {
+        let ring = self.ring;
+        let g = ring.get.lock.guard(members::me(), members::is_dead);
+        if g.inherited {
+            ring.recover_get();
+        }
+        self.slot.word.store(members::me().word(RETURNED), Release); // [back.1]
+        ring.deaths_seen.store(LOOK, Relaxed); // [back.2]
+        drop(g);
+        std::mem::forget(self);
+        ring.not_empty.notify(1);
     }
 }
 
@@ -238,12 +257,15 @@ impl Ring {
             return; // it had not come to [put.1]: the slot at `t` belongs to an older message
         }
         let slot = segment.slot(t);
-        if slot.word.load(Acquire) & STATE == STAGED {
+        let staged = slot.word.load(Acquire);
+        if staged & STATE == STAGED {
             // SAFETY: we hold the put lock and the writer of this slot is dead.
             let p = unsafe { slot.read() };
             slot.word.store(0, Release);
-            if let Some(b) = p.block() {
-                arena::free(b);
+            if let (Some(b), Some(writer)) = (p.block(), Member::of(staged))
+                && blocks::word_at(b) == writer.word(blocks::QUEUED)
+            {
+                arena::free(b); // else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
             }
         }
     }
@@ -252,7 +274,7 @@ impl Ring {
 
     /// Get without waiting for anything; None if the lock is taken.
     #[inline]
-    pub fn try_get(&self) -> Option<Option<Claim>> {
+    pub fn try_get(&'static self) -> Option<Option<Claim>> {
         let g = self.get.lock.try_guard(members::me())?;
         let claim = self.get_locked();
         drop(g);
@@ -263,7 +285,7 @@ impl Ring {
     }
 
     /// Get, waiting for the lock and for a message. Done: there is a claim.
-    pub fn get(&self, wait: &mut Wait) -> (Outcome, Option<Claim>) {
+    pub fn get(&'static self, wait: &mut Wait) -> (Outcome, Option<Claim>) {
         let mut slices = Slices::idle();
         loop {
             let claim = {
@@ -308,7 +330,7 @@ impl Ring {
     /// For readers that never wait a whole slice: has one died with a message in its hands? The family
     /// looks at most once in POLL_SWEEP.
     #[cold]
-    pub fn poll_the_dead(&self) -> Option<Claim> {
+    pub fn poll_the_dead(&'static self) -> Option<Claim> {
         if !members::sweep_if_older(POLL_SWEEP) && self.deaths_seen.load(Relaxed) == members::deaths() {
             return None;
         }
@@ -316,7 +338,12 @@ impl Ring {
         if g.inherited {
             self.recover_get();
         }
-        self.get_locked()
+        let claim = self.get_locked();
+        drop(g);
+        if claim.is_some() {
+            self.room();
+        }
+        claim
     }
 
     /// The last reader died inside: a claim at the present index was never committed, the message is still queued.
@@ -337,7 +364,7 @@ impl Ring {
     }
 
     #[inline]
-    fn get_locked(&self) -> Option<Claim> {
+    fn get_locked(&'static self) -> Option<Claim> {
         if self.deaths_seen.load(Relaxed) != members::deaths()
             && let Some(claim) = self.claim_of_the_dead()
         {
@@ -356,7 +383,7 @@ impl Ring {
         let payload = unsafe { slot.read() };
         slot.word.store(members::me().word(CLAIMED), Release); // [get.1]
         self.get.index.store(h + 1, Release); // [get.commit]
-        Some(Claim { slot, payload })
+        Some(self.claim(slot, payload))
     }
 
     /// Leave segments whose last message was taken.
@@ -367,11 +394,8 @@ impl Ring {
             if next == 0 || segment.end.load(Relaxed) != h {
                 return segment;
             }
+            // No writer is in it: message `h` is committed, and its writer stored put.segment [grow.3] before.
             let left = self.get.segment.load(Relaxed);
-            if self.put.segment.load(Acquire) == left {
-                // Its writer is between [grow.commit] and [grow.3], or died there: it is not to be freed yet.
-                let _ = self.put.segment.compare_exchange(left, next, AcqRel, Relaxed);
-            }
             if self.retired.load(Relaxed) != left {
                 segment.retired_next.store(self.retired.load(Relaxed), Relaxed);
                 self.retired.store(left, Release); // [leave.1]
@@ -384,25 +408,38 @@ impl Ring {
 
     /// Free the left segments in which no claim is open any more.
     fn free_retired(&self) {
-        let mut keep = 0;
-        let mut at = self.retired.load(Acquire);
-        while at != 0 {
-            let s = Segment::of(at);
-            let next = s.retired_next.load(Relaxed);
-            if s.slots().any(|slot| slot.word.load(Acquire) != 0) {
-                s.retired_next.store(keep, Relaxed);
-                keep = at;
-            } else {
-                arena::free(at);
+        let mut link = &self.retired;
+        loop {
+            let at = link.load(Acquire);
+            if at == 0 {
+                return;
             }
-            at = next;
+            let s = Segment::of(at);
+            if s.slots().any(|slot| slot.word.load(Acquire) != 0) {
+                link = &s.retired_next;
+            } else {
+                link.store(s.retired_next.load(Relaxed), Release); // [leave.3]
+                arena::free(at); // [leave.4]
+            }
         }
-        self.retired.store(keep, Release);
     }
 
-    /// A message that a reader took and died with goes to the next reader.
+    /// A message that a reader took and died with, or could not keep, goes to the next reader.
     #[cold]
-    fn claim_of_the_dead(&self) -> Option<Claim> {
+    fn claim_of_the_dead(&'static self) -> Option<Claim> {
+        while let Some((slot, w)) = self.come_back() {
+            let mine = members::me().word(CLAIMED);
+            if slot.word.compare_exchange(w, mine, AcqRel, Relaxed).is_ok() {
+                // SAFETY: we hold the get lock; the slot was committed, and whoever claimed it has given it up.
+                let payload = unsafe { slot.read() };
+                return Some(self.claim(slot, payload));
+            }
+        }
+        None
+    }
+
+    /// Under the get lock: the slot of such a message, and its word. None is remembered until the next death.
+    fn come_back(&self) -> Option<(&'static Slot, u64)> {
         let deaths = members::deaths();
         let mut at = self.retired.load(Acquire);
         let retired = std::iter::from_fn(|| {
@@ -413,34 +450,39 @@ impl Ring {
         let current = Segment::of(self.get.segment.load(Relaxed));
         for slot in retired.chain([current]).flat_map(|s| s.slots()) {
             let w = slot.word.load(Acquire);
-            if w & STATE == CLAIMED
-                && Member::of(w).is_some_and(members::is_dead)
-                && slot
-                    .word
-                    .compare_exchange(w, members::me().word(CLAIMED), AcqRel, Relaxed)
-                    .is_ok()
-            {
-                // SAFETY: we hold the get lock; the slot was committed and its reader is dead.
-                let payload = unsafe { slot.read() };
-                return Some(Claim { slot, payload });
+            let given_up = match w & STATE {
+                CLAIMED => Member::of(w).is_some_and(members::is_dead),
+                state => state == RETURNED,
+            };
+            if given_up {
+                return Some((slot, w));
             }
         }
         self.deaths_seen.store(deaths, Relaxed);
         None
     }
 
+    #[inline]
+    fn claim(&'static self, slot: &'static Slot, payload: Payload) -> Claim {
+        Claim {
+            ring: self,
+            slot,
+            payload,
+        }
+    }
+
     // -- JoinableQueue
 
     /// One message's work is done; false if more was reported than put.
     pub fn task_done(&self) -> bool {
-        let put = self.put.index.load(Acquire);
-        let counted = self.done.fetch_update(AcqRel, Acquire, |d| (d < put).then_some(d + 1));
-        match counted {
-            Ok(before) if before + 1 == put => self.all_done.notify_all(),
-            Ok(_) => {}
-            Err(_) => return false,
+        let put = || self.put.index.load(Acquire); // again for each look at `done`, which is never ahead of it
+        let counted = self
+            .done
+            .fetch_update(AcqRel, Acquire, |d| (d < put()).then_some(d + 1));
+        if counted.is_ok_and(|before| before + 1 == put()) {
+            self.all_done.notify_all();
         }
-        true
+        counted.is_ok()
     }
 
     pub fn unfinished(&self) -> u64 {
@@ -464,22 +506,53 @@ impl Ring {
     /// Sleep until there is a message, without taking it. For the thread behind `fileno()`.
     pub fn wait_for_message(&self, wait: &mut Wait) -> Outcome {
         let mut slices = Slices::idle();
+        let mut woken = false;
         loop {
-            if !self.is_empty() {
-                self.not_empty.notify(1); // we took a wake-up and no message: pass it on
+            if !self.is_empty() || self.has_come_back() {
+                if woken {
+                    self.not_empty.notify(1); // we took a wake-up and no message: pass it on
+                }
                 return Outcome::Done;
             }
             match self.not_empty.sleep_unless(wait, &mut slices, || !self.is_empty()) {
-                Slice::Again | Slice::Supervise => {}
-                Slice::TimedOut => return Outcome::TimedOut,
+                Slice::Again => woken = true,
+                Slice::Supervise => {
+                    members::sweep_if_older(IDLE_SWEEP);
+                }
+                Slice::TimedOut => {
+                    members::sweep_if_older(POLL_SWEEP);
+                    let found = !self.is_empty() || self.has_come_back();
+                    return if found { Outcome::Done } else { Outcome::TimedOut };
+                }
                 Slice::Interrupted => return Outcome::Interrupted,
             }
         }
     }
 
+    /// Is there a message that a reader took and died with?
+    fn has_come_back(&self) -> bool {
+        if self.deaths_seen.load(Relaxed) == members::deaths() {
+            return false;
+        }
+        let g = self.get.lock.guard(members::me(), members::is_dead);
+        if g.inherited {
+            self.recover_get();
+        }
+        self.come_back().is_some()
+    }
+
     /// With the cell: free segments and the messages nobody took.
     fn destroy(&self) {
-        let mut at = self.get.segment.load(Acquire);
+        let current = self.get.segment.load(Acquire);
+        let mut at = self.retired.load(Acquire);
+        while at != 0 {
+            let next = Segment::of(at).retired_next.load(Acquire);
+            if at != current {
+                arena::free(at); // else: a reader died between [leave.1] and [leave.commit]
+            }
+            at = next;
+        }
+        let mut at = current;
         let end = self.put.index.load(Acquire);
         let mut index = self.get.index.load(Acquire);
         while at != 0 {
@@ -493,12 +566,6 @@ impl Ring {
                 }
             }
             index = last.max(index);
-            arena::free(at);
-            at = next;
-        }
-        let mut at = self.retired.load(Acquire);
-        while at != 0 {
-            let next = Segment::of(at).retired_next.load(Acquire);
             arena::free(at);
             at = next;
         }

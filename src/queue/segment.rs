@@ -10,6 +10,7 @@ pub const INLINE: usize = 48;
 /// States of a slot's owner word; README.md has what each means and what a death does to it.
 pub const STAGED: u64 = 1;
 pub const CLAIMED: u64 = 2;
+pub const RETURNED: u64 = 3;
 
 /// What a slot carries: the message itself, or the block that holds it.
 #[derive(Clone, Copy)]

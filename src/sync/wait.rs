@@ -2,7 +2,7 @@
 
 use super::Member;
 use crate::sys::{clock, futex};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// The first slice of a sleep. A dead owner is found within the slices below, so the next acquirer of a lock whose
 /// holder was killed gets it in under 50 ms; a check costs 3 us (pidfd_open + poll + read of /proc/PID/stat).
@@ -49,6 +49,7 @@ pub enum Slice {
 pub struct Slices {
     next: u64,
     longest: u64,
+    first: bool,
 }
 
 impl Slices {
@@ -56,6 +57,7 @@ impl Slices {
         Slices {
             next: FIRST_SLICE,
             longest: OWNER_SLICE,
+            first: true,
         }
     }
 
@@ -63,12 +65,13 @@ impl Slices {
         Slices {
             next: OWNER_SLICE,
             longest: IDLE_SLICE,
+            first: true,
         }
     }
 
     /// No whole slice has passed yet: the conversation may still be hot.
     pub fn is_first(&self) -> bool {
-        self.next == FIRST_SLICE || self.next == OWNER_SLICE
+        self.first
     }
 }
 
@@ -88,6 +91,7 @@ impl Wait<'_> {
             futex::Slept::TimedOut if self.deadline == Some(until) => Slice::TimedOut,
             futex::Slept::TimedOut => {
                 slices.next = (slices.next * 2).min(slices.longest);
+                slices.first = false;
                 // A signal may have been delivered to another thread while we slept: its handler runs in ours.
                 if (self.interrupted)() {
                     Slice::Interrupted
@@ -98,12 +102,16 @@ impl Wait<'_> {
         }
     }
 
-    /// Spin until `ready` or the budget is spent. Never called while attached to the interpreter.
+    /// Spin until `ready`, or the budget is spent, or the deadline passes. Never called while attached to the interpreter.
     pub fn spin(&self, mut ready: impl FnMut() -> bool) -> bool {
-        if !worth_spinning() {
-            return ready();
+        if ready() {
+            return true;
         }
-        let end = clock::now() + SPIN;
+        let now = clock::now();
+        let end = self.deadline.map_or(now + SPIN, |d| d.min(now + SPIN));
+        if end <= now || !WORTH_SPINNING.load(Relaxed) {
+            return false;
+        }
         loop {
             for _ in 0..32 {
                 if ready() {
@@ -119,13 +127,10 @@ impl Wait<'_> {
 }
 
 /// Spinning pays only where the one we wait for can run meanwhile.
-fn worth_spinning() -> bool {
-    // Not a OnceLock: a fork may come while another thread is finding out, and the child would wait for that for ever.
-    static CPUS: AtomicUsize = AtomicUsize::new(0);
-    let mut cpus = CPUS.load(Relaxed);
-    if cpus == 0 {
-        cpus = crate::sys::process::cpus();
-        CPUS.store(cpus, Relaxed);
-    }
-    cpus > 1
+static WORTH_SPINNING: AtomicBool = AtomicBool::new(false);
+
+/// Look at the machine: once, before the first wait. (Not at the first wait: a fork by another thread would leave the child
+/// with a look that is never finished.)
+pub fn init() {
+    WORTH_SPINNING.store(crate::sys::process::cpus() > 1, Relaxed);
 }

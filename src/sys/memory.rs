@@ -122,10 +122,17 @@ pub fn random() -> u64 {
     x
 }
 
-/// Bytes of memory that the machine has.
+/// Bytes of memory that the machine has, or the memory cgroup grants.
 pub fn physical() -> u64 {
     // SAFETY: plain queries.
-    unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as u64 * libc::sysconf(libc::_SC_PAGESIZE) as u64 }
+    let machine = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as u64 * libc::sysconf(libc::_SC_PAGESIZE) as u64 };
+    [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .iter()
+    .filter_map(|p| std::fs::read_to_string(p).ok()?.trim().parse::<u64>().ok())
+    .fold(machine, u64::min)
 }
 
 /// Duplicate a descriptor above the standard ones, closed on exec.

@@ -21,8 +21,7 @@ pub fn start_time(pid: u32) -> Option<u64> {
 /// Is the process that had this pid at this start time (0: at any) still running? A zombie is dead: none of its threads run.
 /// In doubt (no descriptor left, no /proc) the answer is yes, and the caller asks again a slice later.
 pub fn is_alive(pid: u32, start: u64) -> bool {
-    // SAFETY: pidfd_open takes plain numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) } as libc::c_int;
+    let fd = pidfd(pid);
     if fd < 0 {
         if errno() == libc::ESRCH {
             return false;
@@ -55,7 +54,7 @@ pub fn in_main_thread() -> bool {
 /// `by_signal`: the kernel does it when the *thread* that started us ends, which costs nothing and is right where that was
 /// the parent's first thread. Else a thread of ours waits for the parent.
 pub fn die_with(parent: u32, by_signal: bool) -> std::io::Result<()> {
-    // SAFETY: plain calls; the thread touches nothing but its own descriptor.
+    // SAFETY: plain calls.
     unsafe {
         if by_signal && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
             if libc::getppid() as u32 != parent {
@@ -63,28 +62,70 @@ pub fn die_with(parent: u32, by_signal: bool) -> std::io::Result<()> {
             }
             return Ok(());
         }
-        let fd = libc::syscall(libc::SYS_pidfd_open, parent as libc::pid_t, 0) as libc::c_int;
-        if fd < 0 && errno() == libc::ESRCH {
-            libc::raise(libc::SIGKILL);
+    }
+    let start = start_time(parent).unwrap_or(0);
+    let fd = pidfd(parent);
+    if fd < 0 {
+        let e = std::io::Error::last_os_error();
+        if e.raw_os_error() == Some(libc::ESRCH) {
+            end();
         }
-        if fd < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        let wait = move || {
-            let mut p = libc::pollfd {
-                fd,
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            while libc::poll(&mut p, 1, -1) != 1 {}
-            libc::kill(libc::getpid(), libc::SIGKILL);
-        };
+        return Err(e);
+    }
+    // The thread has no business with the program's signals: with all of them blocked it starts, and so it stays.
+    without_signals(|| {
         std::thread::Builder::new()
             .name("lightwork-parent".into())
             .stack_size(64 << 10)
-            .spawn(wait)
+            .spawn(move || end_with(parent, start, fd))
             .map(drop)
+    })
+}
+
+/// Wait for the process's end, and end. Programs close descriptors that they do not know (`os.closerange`), so that ours may
+/// be none any more, or another file's: what it says is looked into.
+fn end_with(pid: u32, start: u64, mut fd: libc::c_int) {
+    loop {
+        let mut p = libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one valid pollfd. (A second, where there was no descriptor to be had.)
+        let n = unsafe { libc::poll(&mut p, 1, if fd < 0 { 1000 } else { -1 }) };
+        if n < 0 {
+            continue;
+        }
+        if !is_alive(pid, start) {
+            end();
+        }
+        fd = pidfd(pid);
     }
+}
+
+fn end() {
+    // SAFETY: plain calls.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+}
+
+fn pidfd(pid: u32) -> libc::c_int {
+    // SAFETY: plain numbers.
+    unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) as libc::c_int }
+}
+
+/// Run `f` with all signals blocked in this thread: a thread that `f` starts keeps them so.
+fn without_signals<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: all-zero sets are valid places for what the calls write; they change this thread's mask alone.
+    let before = unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        before
+    };
+    let r = f();
+    // SAFETY: the mask as it was.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
+    r
 }
 
 /// Processors that this process may run on (its affinity; the cgroup's quota is the Python layer's business).

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing.pool
 import signal
 import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import RemoteTraceback as _RemoteTraceback
-from ..errors import WorkerDied
+from ..errors import Unshippable, WorkerDied
 
 if TYPE_CHECKING:
     from ._crew import Fate
@@ -47,7 +48,7 @@ def quoted(text: str) -> str:
     return f'\n"""\n{text}"""'
 
 
-class MaybeEncodingError(Exception):
+class MaybeEncodingError(Unshippable, multiprocessing.pool.MaybeEncodingError):
     """A result or an exception that could not be pickled in the worker, or not unpickled in the parent.
 
     `value` is the `repr()` of what was to be sent, `exc` that of the error in sending it.
@@ -56,7 +57,7 @@ class MaybeEncodingError(Exception):
     def __init__(self, exc: object, value: object) -> None:
         self.exc = exc if isinstance(exc, str) else described(exc)
         self.value = value if isinstance(value, str) else described(value)
-        super().__init__(self.exc, self.value)
+        Exception.__init__(self, self.exc, self.value)
 
     def __str__(self) -> str:
         return f"Error sending result: '{self.value}'. Reason: '{self.exc}'"

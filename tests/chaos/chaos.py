@@ -182,7 +182,7 @@ class Killer(threading.Thread):
             workers = list(self._pool._pool)
             if not any_worker:
                 workers = [worker for worker in workers if self._is_ready(worker)]
-            if workers and kill(self._dice.choice(workers)):
+            if workers and kill(self._dice.choice(workers), self._pool._pool):
                 self.kills += 1
                 any_worker = not any_worker and self._dice.random() < UNREADY
 
@@ -196,14 +196,14 @@ class Killer(threading.Thread):
         return row is not None and crew._rows.read(row)[4]
 
 
-def kill(worker: Any) -> bool:
-    """Kill a worker, and never a process that has its number after it."""
+def kill(worker: Any, workers: list[Any]) -> bool:
+    """Kill one of the workers, and never a process that has its number after it."""
     try:
         fd = os.pidfd_open(worker.pid)
     except ProcessLookupError:
         return False
     try:
-        if worker.exitcode is not None:
+        if worker not in workers:
             return False
         signal.pidfd_send_signal(fd, signal.SIGKILL)
         return True
@@ -303,6 +303,7 @@ class Holdings:
 
     @classmethod
     def now(cls) -> Holdings:
+        lightwork.active_children()  # lets go of those that have ended
         gc.collect()
         return cls(
             len(os.listdir("/proc/self/fd")),
@@ -320,7 +321,8 @@ def check_nothing_left(quiet: Holdings) -> None:
     end = time.monotonic() + 5  # some of it ends a moment later
     while (held := Holdings.now()).exceeds(limit) and time.monotonic() < end:
         time.sleep(0.05)
-    check(not held.exceeds(limit), f"left behind: {held}, after a quiet round it was {quiet}")
+    files = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    check(not held.exceeds(limit), f"left behind: {held}, after a quiet round it was {quiet}; files: {files}")
 
 
 def main(arguments: Iterable[str] | None = None) -> int:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-RIVALS = ("lightwork", "faster-fifo")  # what is installed beside the standard library
+# What is installed beside the standard library.
+RIVALS = ("lightwork", "faster-fifo", "joblib", "mpire", "pebble", "numpy")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Case:
     """One question: `measures` gives, per rival and ours first, a function that runs one round and returns its figure.
 
     `unit` is the figure's unit; `larger_is_better` tells rates from times. `targets` holds, per rival, the ratio
-    ours / theirs to be reached: at least that for rates, at most that for times.
+    ours / theirs to be reached: at least that for rates, at most that for times; `aims` what is hoped for beyond.
+    `bound` is for our own figure, where a ratio says nothing.
     """
 
     name: str
@@ -37,11 +39,14 @@ class Case:
     measures: Mapping[str, Callable[[], float]]
     larger_is_better: bool
     targets: Mapping[str, float] = field(default_factory=dict)
+    aims: Mapping[str, float] = field(default_factory=dict)
+    bound: float | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One rival's figures in one case; `ratio` is ours / theirs, None in our own row."""
+    """One rival's figures in one case; `ratio` is ours / theirs, None in our own row; `target` is for the ratio, in our
+    own row for the median."""
 
     case: str
     rival: str
@@ -51,6 +56,8 @@ class Row:
     ratio: float | None
     target: str | None
     met: bool | None
+    aim: str | None = None
+    aim_met: bool | None = None
 
 
 def parser(question: str, rounds: int) -> argparse.ArgumentParser:
@@ -86,12 +93,19 @@ def _row(case: Case, name: str, figures: Mapping[str, list[float]]) -> Row:
     median = statistics.median(figures[name])
     first = name == next(iter(case.measures))
     ratio = None if first else ours / median
-    target = case.targets.get(name)
-    if ratio is None or target is None:
-        return Row(case.name, name, case.unit, figures[name], median, ratio, None, None)
-    met = ratio >= target if case.larger_is_better else ratio <= target
-    sign = ">=" if case.larger_is_better else "<="
-    return Row(case.name, name, case.unit, figures[name], median, ratio, f"{sign} {target:g}", met)
+    figure = median if ratio is None else ratio
+    target = _judged(case, figure, case.bound if first else case.targets.get(name))
+    aim = _judged(case, figure, case.aims.get(name))
+    return Row(case.name, name, case.unit, figures[name], median, ratio, *target, *aim)
+
+
+def _judged(case: Case, figure: float, wanted: float | None) -> tuple[str | None, bool | None]:
+    """What is wanted of a figure, in words, and whether it is reached."""
+    if wanted is None:
+        return None, None
+    if case.larger_is_better:
+        return f">= {wanted:.3g}", figure >= wanted
+    return f"<= {wanted:.3g}", figure <= wanted
 
 
 def run(name: str, cases: Sequence[Case], options: argparse.Namespace) -> None:
@@ -137,7 +151,9 @@ def print_rows(rows: Sequence[Row]) -> None:
         if row.ratio is not None:
             line = f"{line:<64} ratio {row.ratio:.3g}"
         if row.target is not None:
-            line += f"  target {row.target}: {'met' if row.met else 'MISSED'}"
+            line = f"{line:<64}  target {row.target}: {'met' if row.met else 'MISSED'}"
+        if row.aim is not None:
+            line += f", aim {row.aim}: {'met' if row.aim_met else 'missed'}"
         print(line)
     print(flush=True)
 

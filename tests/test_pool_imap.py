@@ -1,5 +1,6 @@
 """Pool: the iterators of imap and imap_unordered."""
 
+import gc
 import itertools
 import threading
 import time
@@ -114,3 +115,14 @@ def test_threads_share_an_iterator(ctx: BaseContext) -> None:
     for thread in threads:
         thread.join(SOON)
     assert sorted(found) == [x * x for x in range(300)]
+
+
+def test_an_iterator_may_be_collected_together_with_its_pool(ctx: BaseContext) -> None:
+    pool = ctx.Pool(1)
+    results = pool.imap(square, range(100))
+    assert next(results) == 0
+    pool.terminate()
+    pool.join()
+    results.itself = results  # type: ignore[attr-defined]  # now it takes the collector, which may begin anywhere
+    del pool, results
+    gc.collect()

@@ -88,7 +88,8 @@ class _Bell:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def ring(self) -> None:
-        os.eventfd_write(self.fd, 1)
+        if self.fd >= 0:  # else it was collected together with whoever rings
+            os.eventfd_write(self.fd, 1)
 
     def silence(self) -> None:
         try:
@@ -97,8 +98,9 @@ class _Bell:
             pass
 
     def __del__(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class ProcessCrew:

@@ -217,3 +217,13 @@ def test_a_forked_child_takes_none_of_its_parents_results() -> None:
         asked.start()
         assert "can only be had there" in asked.result(SOON)
         assert result.get(SOON) is True
+
+
+def test_one_pool_after_another_needs_no_more_memory_than_one(ctx: BaseContext) -> None:
+    def use() -> int:
+        with ctx.Pool(2) as pool:
+            pool.map(square, range(5000), chunksize=50)
+        return mp.arena.stats().used
+
+    at_first = max(use() for _ in range(8))
+    assert max(use() for _ in range(12)) <= at_first + (1 << 19)

@@ -192,15 +192,15 @@ fn collect(c: &mut Class, span: &Span) {
     }
 }
 
-/// Take over the spans of this class whose owners died.
+/// Take over spans of this class whose owners died, until one has a free block. (Not all of them: the next member that looks
+/// would find none and make a new one, and so would each that is born after it.)
 fn adopt(c: &mut Class, class: usize, me: Member) -> Option<u64> {
     let deaths = members::deaths();
     if c.deaths_seen == deaths {
         return None;
     }
-    c.deaths_seen = deaths;
     runs::each(|first, d| {
-        if !runs::is(d, Kind::Span) || runs::class(d) != class {
+        if !c.free.is_empty() || !runs::is(d, Kind::Span) || runs::class(d) != class {
             return;
         }
         let word = d.owner.load(Acquire);
@@ -222,6 +222,9 @@ fn adopt(c: &mut Class, class: usize, me: Member) -> Option<u64> {
         collect(c, &span);
         c.spans.push(first);
     });
+    if c.free.is_empty() {
+        c.deaths_seen = deaths; // there is nothing more to take over
+    }
     c.free.pop()
 }
 

@@ -12,6 +12,7 @@ __all__ = [
     "Event",
     "Lock",
     "Memory",
+    "Packed",
     "Queue",
     "Rows",
     "Semaphore",
@@ -185,6 +186,11 @@ class TaskQueue:
     def receive(self, sink: Callable[[tuple[int, int, int, int, bool, Any]], object], timeout: float | None) -> int: ...
     def withdraw(self, jobs: set[int]) -> list[int]: ...
     def _handle(self, escapes: bool) -> _Name: ...
+
+@final
+class Packed:
+    def spread(self, list: list[Any], start: int) -> None: ...
+    def unpack(self) -> list[Any]: ...
 
 @final
 class Turn:

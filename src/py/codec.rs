@@ -298,7 +298,7 @@ pub fn decode<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>>
 }
 
 #[cold]
-fn not_kept(py: Python<'_>, claim: Claim, e: PyErr) -> PyErr {
+pub fn not_kept(py: Python<'_>, claim: Claim, e: PyErr) -> PyErr {
     if e.is_instance_of::<PyMemoryError>(py) {
         claim.give_back();
     }
@@ -321,6 +321,29 @@ pub fn sealed<'py>(py: Python<'py>, claim: &Claim) -> PyResult<(bool, Bound<'py,
         PICKLE => Ok((true, bytes_object(py, bytes)?)),
         kind => Ok((false, plain(py, kind, bytes)?)),
     }
+}
+
+/// Numbers in a message that are worth being spread into a list piece by piece: see `Packed`.
+pub fn is_packed(claim: &Claim) -> bool {
+    matches!(claim.payload.kind as u8, INTS | FLOATS) && claim.payload.len >= 8 * 1024
+}
+
+/// Put the numbers of a packed message into a list, from `start` on.
+pub fn spread(claim: &Claim, into: &Bound<'_, PyList>, start: usize) -> PyResult<()> {
+    let (py, numbers) = (into.py(), split(claim)?.1.as_chunks().0);
+    let make = if claim.payload.kind as u8 == INTS {
+        integer
+    } else {
+        float
+    };
+    for (i, &number) in numbers.iter().enumerate() {
+        let item = make(py, number)?.into_ptr();
+        // SAFETY: the item's reference becomes the list's, or is dropped with an IndexError.
+        if unsafe { ffi::PyList_SetItem(into.as_ptr(), (start + i) as ffi::Py_ssize_t, item) } != 0 {
+            return Err(PyErr::fetch(py));
+        }
+    }
+    Ok(())
 }
 
 pub fn corrupt() -> PyErr {

@@ -132,7 +132,7 @@ mod _native {
     #[pymodule_export]
     use super::queue::{Queue, SimpleQueue};
     #[pymodule_export]
-    use super::tasks::{Rows, TaskQueue, Turn};
+    use super::tasks::{Packed, Rows, TaskQueue, Turn};
     #[pymodule_export]
     use super::waits::{Barrier, Event, WaitList};
     #[pymodule_export]

@@ -4,7 +4,7 @@
 //! is in its row before its hold on the message ends: so a task is in the queue, or in a row, or its outcome is in the
 //! result queue, whatever dies. (In two of them for a moment: the outcome is what counts then.)
 
-use super::codec::{Letter, corrupt, encode, sealed, split};
+use super::codec::{Letter, corrupt, encode, is_packed, not_kept, sealed, split, spread};
 use super::handle::{Name, Share, arena_full, patience, share, waiting};
 use crate::cells::Kind;
 use crate::cells::rows::{self, Row};
@@ -12,7 +12,7 @@ use crate::queue::{Claim, Ring};
 use crate::sync::Outcome;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PySet, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyTuple};
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
 /// The rows of a pool's workers. A slot that there is not raises IndexError.
@@ -109,6 +109,23 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Many numbers that still lie in their message: its receiver knows the list that they belong in.
+#[pyclass(frozen, module = "lightwork._native")]
+pub struct Packed(Claim);
+
+#[pymethods]
+impl Packed {
+    /// Put them into `list`, from `start` on. Raises IndexError if it is too short.
+    fn spread(&self, list: &Bound<'_, PyList>, start: usize) -> PyResult<()> {
+        spread(&self.0, list, start)
+    }
+
+    /// They as a list of their own.
+    fn unpack<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(sealed(py, &self.0)?.1)
+    }
+}
+
 /// Results that one `receive` takes at most: while workers are faster than the reader it would never end.
 const MANY: usize = 1024;
 
@@ -174,9 +191,10 @@ impl TaskQueue {
         (job, index, tag, PyBytes::new(py, head.word), pickled, obj).into_pyobject(py)
     }
 
-    /// Call `sink` for each result that is there (up to a thousand), waiting at most `timeout` seconds for the first: (job, index, tag,
-    /// nanoseconds, pickled, object). Returns how many there were. No Python code runs in between (if `sink` runs none), so
-    /// that no signal handler can come between a result's leaving the queue and its arrival.
+    /// Call `sink` for each result that is there (up to a thousand), waiting at most `timeout` seconds for the first: (job,
+    /// index, tag, nanoseconds, pickled, object), the object of many numbers being a `Packed`. Returns how many there were.
+    /// No Python code runs in between (if `sink` runs none), so that no signal handler can come between a result's leaving
+    /// the queue and its arrival.
     fn receive(&self, sink: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
         let py = sink.py();
         let mut claim = self.ring.try_get().flatten();
@@ -186,9 +204,15 @@ impl TaskQueue {
         let mut count = 0;
         while let Some(c) = claim {
             let [job, index, tag, elapsed] = Head::read(split(&c)?.0)?.numbers;
-            let (pickled, obj) = sealed(py, &c)?;
+            let (pickled, obj) = if is_packed(&c) {
+                (false, Bound::new(py, Packed(c))?.into_any())
+            } else {
+                match sealed(py, &c) {
+                    Ok(found) => found,
+                    Err(e) => return Err(not_kept(py, c, e)),
+                }
+            };
             sink.call1(((job, index, tag, elapsed, pickled, obj),))?;
-            drop(c);
             count += 1;
             claim = if count < MANY {
                 self.ring.try_get().flatten()

@@ -255,6 +255,8 @@ class Engine:
                 ok, value = tag == DONE, obj
                 if sealed or tag == FAILED:
                     ok, value = self.wire.open(tag, sealed, obj, partial(job.what, index))
+                elif type(obj) is _native.Packed and not job.unpacks:
+                    value = obj.unpack()
                 if job.settle(index, ok, value, nanoseconds):
                     self.finish(job)
             if inbox and inbox[0] is outcome:  # a signal handler may have read on

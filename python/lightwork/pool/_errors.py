@@ -6,13 +6,15 @@ import multiprocessing.pool
 import signal
 import traceback
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteTraceback as _RemoteTraceback
 from ..errors import Unshippable, WorkerDied
 
 if TYPE_CHECKING:
     from ._crew import Fate
+
+_stdlib: Any = multiprocessing.pool
 
 
 class RemoteTraceback(_RemoteTraceback):
@@ -48,7 +50,7 @@ def quoted(text: str) -> str:
     return f'\n"""\n{text}"""'
 
 
-class MaybeEncodingError(Unshippable, multiprocessing.pool.MaybeEncodingError):
+class MaybeEncodingError(Unshippable, _stdlib.MaybeEncodingError):
     """A result or an exception that could not be pickled in the worker, or not unpickled in the parent.
 
     `value` is the `repr()` of what was to be sent, `exc` that of the error in sending it.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from multiprocessing.context import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from .. import _native
 from ..errors import TaskCancelled
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Job(Protocol):
     id: int
     #: Tell its end in the collector's thread, not in whichever thread settles the last piece.
     attended: bool
+    #: Its `settle` takes `Packed` values, too.
+    unpacks: bool
     #: Seconds that an item may take.
     timeout: float | None
     #: What was sent and may be sent again.
@@ -59,6 +62,7 @@ class Job(Protocol):
 class Retries:
     """The part of a job that remembers how to send its pieces again."""
 
+    unpacks = False
     retries = 0
     pieces: dict[int, Piece] | None = None
     _tries: dict[int, int]
@@ -229,6 +233,8 @@ class MapResult(ApplyResult[list[T]]):
     the pieces, and last the number of items.
     """
 
+    unpacks = True
+
     def __init__(
         self,
         pool: Pool,
@@ -239,38 +245,40 @@ class MapResult(ApplyResult[list[T]]):
     ) -> None:
         super().__init__(pool, func, callback, error_callback)
         self._starts = starts
-        self._parts: dict[int, tuple[bool, Any]] = {}
+        self._values: list[Any] = [None] * starts[-1]
+        self._errors: dict[int, BaseException] = {}
+        self._settled: dict[int, bool] = {}
         self.on_progress: Callable[[int], object] | None = None
 
     def what(self, index: int, items: tuple[int, int] | None = None) -> str:
         return piece_name(self._func, self._starts[index], self._starts[index + 1], items)
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
-        parts, starts = self._parts, self._starts
-        if index not in parts:
-            parts[index] = ok, value
+        settled, starts = self._settled, self._starts
+        if index not in settled:
+            start, end = starts[index], starts[index + 1]
+            if not ok:
+                self._errors[index] = value
+            elif type(value) is _native.Packed:
+                value.spread(self._values, start)
+            else:
+                self._values[start:end] = value
+            settled[index] = True
             if self.on_progress is not None:
-                self.on_progress(starts[index + 1] - starts[index])
+                self.on_progress(end - start)
             if ok and nanoseconds and (pool := self._pool) is not None:
-                pool._engine.learn(self._func, nanoseconds, len(value))
-        if len(parts) < len(starts) - 1:
+                pool._engine.learn(self._func, nanoseconds, end - start)
+        if len(settled) < len(starts) - 1:
             return False
         if self._outcome is None:
-            self.__dict__.setdefault("_outcome", self._joined())
+            errors = self._errors
+            outcome = (False, errors[min(errors)]) if errors else (True, self._values)
+            self.__dict__.setdefault("_outcome", outcome)
         return True
-
-    def _joined(self) -> tuple[bool, Any]:
-        values: list[T] = []
-        for index in range(len(self._parts)):
-            ok, value = self._parts[index]
-            if not ok:
-                return False, value
-            values += value
-        return True, values
 
     def conclude(self) -> None:
         super().conclude()
-        self._parts = {}
+        self._values, self._errors = [], {}
 
     def be_empty(self) -> None:
         """There is nothing to do, and no callback for it."""

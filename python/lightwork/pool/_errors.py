@@ -50,7 +50,7 @@ def quoted(text: str) -> str:
     return f'\n"""\n{text}"""'
 
 
-class MaybeEncodingError(Unshippable, _stdlib.MaybeEncodingError):
+class MaybeEncodingError(Unshippable, _stdlib.MaybeEncodingError):  # type: ignore[misc]
     """A result or an exception that could not be pickled in the worker, or not unpickled in the parent.
 
     `value` is the `repr()` of what was to be sent, `exc` that of the error in sending it.

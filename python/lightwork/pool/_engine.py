@@ -342,7 +342,7 @@ class Engine:
         elif not fate.ready:
             self._ill_fated += 1
             if self._ill_fated >= ILL_FATED or (fate.exitcode is not None and fate.exitcode >= 0):
-                self.break_("the pool's workers cannot start", stillborn(fate.pid, fate.exitcode))
+                self.break_("the pool's workers cannot start", fate.reason or stillborn(fate.pid, fate.exitcode))
             return
         self._ill_fated = 0
 

@@ -36,7 +36,7 @@ def count_and_nap(counter: Any) -> None:
 
 class SlowToLoad:
     def __reduce__(self) -> Any:
-        return load_slowly, (0.3,)
+        return load_slowly, (0.8,)
 
     def __call__(self, x: int) -> int:
         raise AssertionError("it is not this that runs")
@@ -92,7 +92,7 @@ def test_time_runs_only_while_the_call_does(ctx: BaseContext) -> None:
         assert pool.map(time.sleep, [0.2] * 4) == [None] * 4
         assert pool.map(time.sleep, [0.2] * 4, chunksize=4) == [None] * 4
         assert list(pool.imap(time.sleep, [0.2] * 4, chunksize=4)) == [None] * 4
-        assert pool.apply(SlowToLoad(), (3,), timeout=0.1) == 9  # as a function is whose module imports a lot
+        assert pool.apply(SlowToLoad(), (3,), timeout=0.5) == 9  # as a function is whose module imports a lot
 
 
 def test_an_item_over_its_time_fails_alone(ctx: BaseContext) -> None:

@@ -273,6 +273,12 @@ class Engine:
                 if latch in place:
                     place.remove(latch)
 
+    def wake(self, latches: list[threading.Lock]) -> None:
+        """Have those who wait with these latches look again."""
+        for latch in list(latches):
+            open_latch(latch)
+        self._nudge()
+
     def _nudge(self) -> None:
         """What the thread that reads waits for may have come by another way."""
         if self._turn.elsewhere():

@@ -30,6 +30,10 @@ Worker = Any  # a process, or a thread that looks like one
 GRACE = 1.0
 """Seconds that a worker has to obey SIGTERM; then it is killed."""
 
+MIND = 0.2
+"""Seconds between two readings of outcomes that nobody waits for: few enough to cost nothing (50 us each), and what
+comes meanwhile is all that piles up in shared memory."""
+
 LOOK = 0.05
 """Seconds between two looks at the workers' memory, while there is a limit to it and work is done."""
 
@@ -124,11 +128,13 @@ class ProcessCrew:
         self._rows = rows
         self._memory_limit = memory_limit
         engine.watched = memory_limit is not None
+        engine.unminded = True
         self._free = list(range(size))
         self._row_of: dict[Worker, int] = {}
         self._reasons: dict[Worker, BaseException] = {}
         self._unwanted: dict[int, float] = {}
         self._next_memory_look = 0.0
+        self._next_reading: float | None = None
         self._bell = _Bell()
         self._ends = _Ends()
         self._killed = False
@@ -194,7 +200,8 @@ class ProcessCrew:
         """Replace workers that end, until the pool does."""
         while not self._killed and not self._engine.drained():
             self._refill()
-            self._wait(self._enforce())
+            looks = [seconds for seconds in (self._enforce(), self._mind()) if seconds is not None]
+            self._wait(min(looks, default=None))
 
     def _dismiss(self) -> None:
         """Tell the workers that there is no more work, and wait until they have left, or until the order to kill."""
@@ -249,6 +256,21 @@ class ProcessCrew:
         reason = self._reasons.pop(worker, None)
         peak = getattr(worker._popen, "peak_memory", None)
         self._engine.worker_gone(Fate(worker.pid, exitcode, peak, job, piece, items, ready, reason))
+
+    def _mind(self) -> float | None:
+        """Read what has come, in case nobody else does. Returns when to do so again."""
+        engine, now = self._engine, time.monotonic()
+        if engine.unminded:
+            self._next_reading = None
+        elif self._next_reading is None:
+            self._next_reading = now + MIND
+        elif now >= self._next_reading:
+            engine.poll()
+            engine.unminded = not engine.jobs
+            if engine.unminded and engine.jobs:
+                engine.unminded = False  # who began this one in between did not see that it is unminded
+            self._next_reading = None if engine.unminded else now + MIND
+        return None if self._next_reading is None else max(0.0, self._next_reading - now)
 
     # -- limits
 

@@ -31,6 +31,13 @@ def die(number: int = signal.SIGKILL) -> None:
     os.kill(os.getpid(), number)
 
 
+def die_once(died: Any, x: int = 3) -> int:
+    """Three kills the worker if it has not yet done so."""
+    if x == 3 and died.exchange(1) == 0:
+        die()
+    return x
+
+
 def exit_at_once(code: int) -> None:
     os._exit(code)
 
@@ -45,6 +52,11 @@ def begin(begun: Any, go: Any, value: int = 0) -> int:
     begun.set()
     assert go.wait(SOON)
     return value
+
+
+def begin_here(begun: Any, go: Any) -> int:
+    begin(begun, go)
+    return os.getpid()
 
 
 def begin_and_pause(begun: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -71,11 +72,14 @@ class ProcessPoolExecutor(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin `fn(*args, **kwargs)` in a worker.
 
-        Raises RuntimeError after `shutdown()`, PoolBroken (a BrokenProcessPool) if the workers cannot start.
+        Raises RuntimeError after `shutdown()` or when the program ends, PoolBroken (a BrokenProcessPool) if the workers
+        cannot start.
         """
         with self._lock:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            if _finished:
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             if self._pool is None:
                 self._pool = self._make_pool()
                 weakref.finalize(self, self._pool.close)
@@ -140,11 +144,15 @@ def _call_each(fn: Callable[..., T], chunk: tuple[tuple[Any, ...], ...]) -> list
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+_finished = False
 
 
 @atexit.register
 def _finish() -> None:
     """What was submitted is done before the program ends, as with the stdlib's executor."""
+    global _finished
+    _finished = True
     for pool in list(_pools):
-        pool.close()
-        pool.join()
+        if pool._pid == os.getpid():  # else this is a forked child of the pool's process
+            pool.close()
+            pool.join()

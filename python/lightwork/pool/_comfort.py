@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 from ._jobs import MapResult
@@ -36,11 +37,13 @@ class Seeded:
         self._func = func
         self._seed = seed
         self._star = star
+        self._numpy = "numpy" in sys.modules  # then tasks may use it, also in a worker that has yet to import it
 
     def __call__(self, number: int, item: Any) -> Any:
         random.seed(f"{self._seed}:{number}")
-        if (numpy := sys.modules.get("numpy")) is not None:
-            numpy.random.seed(random.getrandbits(32))
+        other = random.getrandbits(32)  # drawn in any case: what a worker has imported changes nothing
+        if self._numpy or "numpy" in sys.modules:
+            import_module("numpy").random.seed(other)
         return self._func(*item) if self._star else self._func(item)
 
 

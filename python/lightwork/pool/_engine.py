@@ -8,7 +8,7 @@
 Whoever waits reads the result queue, one thread at a time (`_turn`), and settles what it finds, for everybody. Others
 that wait meanwhile sleep on a latch; who has read enough opens one of these. A thread of the pool's own, the collector,
 waits like everybody else while jobs are attended (they have callbacks, or somebody awaits them), or while a closed pool
-has jobs that nobody waits for.
+has jobs that nobody waits for. What nobody waits for otherwise the crew's thread reads, a few times a second.
 
 A signal handler may raise at any bytecode of the main thread. So an outcome goes from the queue into `inbox` in one
 step, and leaves it when it was handled; handling one twice changes nothing.
@@ -65,6 +65,9 @@ class Engine:
         self._pid = os.getpid()
         self.watched = False
         """The crew looks after its workers while there are jobs, and wants to hear of each."""
+        self.unminded = False
+        """The crew has seen that there are no jobs, and wants to hear of the next one: while there are some it now and
+        then reads what nobody waits for."""
         self.wire = wire
         self.jobs: dict[int, Job] = {}
         self.crew: Crew
@@ -109,6 +112,7 @@ class Engine:
         except BaseException:
             self.drop(job.id)
             raise
+        self._mind()
         if not job.id & 255:
             self.poll()  # so that the outcomes of jobs that nobody waits for do not pile up
 
@@ -126,6 +130,13 @@ class Engine:
             raise
         if not self.is_open():  # not any more
             self.begin(job, lambda: None)
+        elif self.unminded:
+            self._mind()
+
+    def _mind(self) -> None:
+        if self.unminded:
+            self.unminded = False
+            self.crew.nudge()
 
     def check(self) -> None:
         """Raises PoolBroken if the pool can do nothing."""
@@ -285,6 +296,12 @@ class Engine:
                 if latch in place:
                     place.remove(latch)
 
+    def wake(self, latches: list[threading.Lock]) -> None:
+        """Have those who wait with these latches look again."""
+        for latch in list(latches):
+            open_latch(latch)
+        self._nudge()
+
     def _nudge(self) -> None:
         """What the thread that reads waits for may have come by another way."""
         if self._turn.elsewhere():
@@ -357,7 +374,7 @@ class Engine:
         elif not fate.ready:
             self._ill_fated += 1
             if self._ill_fated >= ILL_FATED or (fate.exitcode is not None and fate.exitcode >= 0):
-                self.break_("the pool's workers cannot start", stillborn(fate.pid, fate.exitcode))
+                self.break_("the pool's workers cannot start", fate.reason or stillborn(fate.pid, fate.exitcode))
             return
         self._ill_fated = 0
 

@@ -8,6 +8,11 @@ collected, and takes its stream out of the engine's table.
 
 A chunk is in `under_way` until its outcome is in `results` or was returned: outcomes of others are ignored, so that one
 which is settled twice (an interrupt can hit anywhere) is returned once.
+
+A result that `next` has found lies in `_kept` until it returns it, so that an interrupt (a signal handler that raises)
+loses none. A signal handler runs when a function begins, at the end of a loop's turn, and after a call of something
+that is not written in Python. So what must not be torn apart (marked *whole*) does none of these; threads cannot come
+in between there, either.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from itertools import islice
 from multiprocessing.context import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .. import _native
 from ._jobs import Retries, job_counter, open_latch, piece_name
 from ._wire import CALL, MAP, ONE_BY_ONE
 
@@ -29,6 +35,10 @@ if TYPE_CHECKING:
     from ._pool import Pool
 
 T = TypeVar("T")
+
+AGAIN = 1.0
+"""Seconds after which a thread that waits for its turn at an iterator looks again: an interrupt may have kept another
+from waking it."""
 
 
 class Stream(Retries):
@@ -112,9 +122,10 @@ class Stream(Retries):
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
         if index in self._under_way:
-            self._results[index] = ok, value
-            if self._arrived is not None:
-                self._arrived.append(index)
+            if index not in self._results:  # else it was just settled, and an interrupt came
+                self._results[index] = ok, value
+                if self._arrived is not None:
+                    self._arrived.append(index)
             self._under_way.pop(index, None)
             if self.pieces is not None:
                 self.pieces.pop(index, None)
@@ -147,18 +158,22 @@ class Stream(Retries):
         return self.cut or (self.exhausted and not self._under_way and not self._arrived)
 
     def pop(self) -> tuple[bool, Any] | None:
-        """The next outcome; None if it is not there."""
+        """The next outcome; None if it is not there. Whole."""
         index = self.returned
         if self._arrived is None:
             if index not in self._results:
                 return None
-        elif not self._arrived:
+        elif self._arrived:
+            index = self._arrived[0]
+            del self._arrived[0]
+        else:
             return None
         self.returned += 1
-        if self._arrived is not None:
-            index = self._arrived.popleft()
-        self._under_way.pop(index, None)
-        return self._results.pop(index, None)
+        if index in self._under_way:
+            del self._under_way[index]
+        found = self._results[index]
+        del self._results[index]
+        return found
 
 
 class IMapIterator(Generic[T]):
@@ -172,8 +187,11 @@ class IMapIterator(Generic[T]):
         self._pid = os.getpid()
         self._stream = stream
         self._chunked = chunked
-        self._chunk: Iterator[T] = iter(())
-        self._turn = threading.Lock()
+        self._chunk: list[T] = []
+        self._at = 0  # the first item of the chunk that is not returned
+        self._turn = _native.Turn()
+        self._waiting: list[int] = []  # threads that wait for their turn
+        self._kept: dict[int, tuple[bool, Any]] = {}  # by thread
         self._over = False
 
     def __iter__(self) -> Iterator[T]:
@@ -187,41 +205,78 @@ class IMapIterator(Generic[T]):
         the next chunk); what the iterable raised, after the results of the items before; WorkerDied, TaskTimeout,
         PoolBroken, TaskCancelled and MaybeEncodingError as `AsyncResult.get` does.
         """
+        if self._chunked and not self._kept:
+            try:
+                item = self._chunk[self._at]
+                self._at += 1
+                return item  # whole
+            except IndexError:
+                pass
         deadline = None if timeout is None else time.monotonic() + max(0.0, timeout)
-        if not self._turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            raise TimeoutError("another thread waits for the next result")
-        try:
-            return self._next(deadline)
-        finally:
-            self._turn.release()
-
-    def __next__(self) -> T:
-        return self.next()
-
-    def _next(self, deadline: float | None) -> T:
+        here, kept = threading.get_ident(), self._kept
         while True:
-            for item in self._chunk:
-                return item
+            found = kept.get(here)
+            if found is None:
+                self._find(here, deadline)
+                continue
+            ok, value = found
+            if not ok and isinstance(value, StopIteration):  # it would end the caller's loop as if all were well
+                error = RuntimeError("a task raised StopIteration")
+                error.__cause__ = value
+                value = error
+            if here in kept and kept[here] is found:  # else a signal handler asked meanwhile, and got it
+                del kept[here]
+                if ok:
+                    return value  # type: ignore[no-any-return]  # whole
+                raise value
+
+    __next__ = next
+
+    def _find(self, here: int, deadline: float | None) -> None:
+        """Keep the next outcome for this thread. Raises StopIteration or TimeoutError."""
+        with self._turn as mine:
+            if mine:
+                self._kept[here] = self._next(deadline)  # whole, from its leaving the chunk or the stream
+        if not mine:
+            self._wait_for_turn(here, deadline)
+        elif self._waiting:
+            self._engine.wake(self._stream.latches)
+
+    def _wait_for_turn(self, here: int, deadline: float | None) -> None:
+        self._waiting.append(here)
+        try:
+            left = AGAIN if deadline is None else min(AGAIN, max(0.0, deadline - time.monotonic()))
+            if not self._engine.wait(lambda: not self._turn.elsewhere(), self._stream.latches, left) and left < AGAIN:
+                raise TimeoutError("another thread waits for the next result")
+        finally:
+            self._waiting.remove(here)
+
+    def _next(self, deadline: float | None) -> tuple[bool, Any]:
+        while True:
+            if self._at < len(self._chunk):
+                item = self._chunk[self._at]
+                self._at += 1
+                return True, item
             if self._over:
                 raise StopIteration
             self._stream.top_up()
-            ok, value = self._take(deadline)
-            if not ok:
-                if isinstance(value, StopIteration):  # it would end the caller's loop as if all were well
-                    raise RuntimeError("a task raised StopIteration") from value
-                raise value
-            if not self._chunked:
-                return value  # type: ignore[no-any-return]
-            self._chunk = iter(value)
+            found = self._take(deadline)
+            if not self._chunked or not found[0]:
+                return found
+            self._chunk = found[1]
+            self._at = 0
 
     def _take(self, deadline: float | None) -> tuple[bool, Any]:
-        """The next outcome. Raises StopIteration, TimeoutError, or what ends the stream early."""
+        """The next outcome, or what ends the stream early. Raises StopIteration or TimeoutError."""
         stream = self._stream
         while (found := stream.pop()) is None:
             if stream.is_over():
+                if (error := stream.error) is not None:
+                    stream.error = None
+                    return False, error
                 self._over = True
                 self._pool = None
-                raise stream.error or StopIteration
+                raise StopIteration
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._engine.wait(stream.has_news, stream.latches, left):
                 raise TimeoutError("the next result is not there yet")

@@ -197,8 +197,9 @@ class Pool:
 
         They take `chunksize` items at a time; by default many at first and fewer towards the end, so that they end
         together, and single ones if there is a `timeout`, which is for each item. A chunk whose worker died is begun
-        again `retries` times. `progress`: show a bar. `seed`: seed `random` and numpy's generator before each item,
-        with a number made of `seed` and the item's, so that results do not depend on which worker has which item.
+        again `retries` times. `progress`: show a bar. `seed`: seed `random`, and numpy's generator if numpy is imported
+        here or in the worker, before each item, with a number made of `seed` and the item's, so that results do not
+        depend on which worker has which item.
 
         Waits for all calls; if some raised, raises what the first chunk with an error raised, and what
         `AsyncResult.get` does. Raises ValueError if `chunksize` is less than 1 or the pool is not running.

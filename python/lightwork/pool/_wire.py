@@ -46,6 +46,9 @@ BY_VALUE = 8
 ONE_BY_ONE = 16
 """Flag: say which item of a page is worked on, for each."""
 
+EVERY = (0, 0xFFFF_FFFF)
+"""The items that a worker works on (first, how many) while it loads the function of all of them."""
+
 DONE, FAILED, UNFIT, MARK = range(4)
 
 
@@ -163,8 +166,10 @@ class ProcessDesk:
         """The function that a task names. Raises what unpickling it raises."""
         func: Function | None = self._functions.get(word)
         if func is None:
+            self.progress(*EVERY)
             func = pickle.loads(word)
             assert func is not None
+            self.progress(0, 1)
             if not tag & BY_VALUE:
                 self._functions[word] = func
         return func

@@ -4,13 +4,16 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
-from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, as_completed
+import time
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, as_completed
+from typing import Any
 
 import pytest
 from pool_tasks import SOON, begin, begin_and_pause, count, die, fail, meet_all, square
 
+from lightwork import Pool
 from lightwork.context import BaseContext
-from lightwork.errors import TaskCancelled, WorkerDied
+from lightwork.errors import PoolBroken, TaskCancelled, WorkerDied
 from lightwork.pool import RemoteTraceback
 
 
@@ -132,6 +135,46 @@ def test_futures_of_a_terminated_pool(ctx: BaseContext) -> None:
         with pytest.raises(TaskCancelled, match="terminated"):
             future.result(SOON)
         assert not future.running()
+
+
+def test_futures_of_a_broken_pool(ctx: BaseContext) -> None:
+    told: list[object] = []
+    with ctx.Pool(1, fail, ("in the initializer",)) as pool:
+        with pytest.raises(PoolBroken):
+            pool.submit(square, 3).result(SOON)
+        for thread in threading.enumerate():  # later calls come to a pool whose threads have left
+            if thread.name.startswith("lightwork-pool"):
+                thread.join(SOON)
+        for _ in range(3):
+            assert isinstance(pool.submit(square, 3).exception(SOON), PoolBroken)
+            with pytest.raises(PoolBroken):
+                pool.apply_async(square, (3,), error_callback=told.append).get(SOON)
+    assert [type(e) for e in told] == [PoolBroken] * 3
+
+
+def test_two_threads_begin_the_first_calls_with_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[object] = []
+    told: list[int] = []
+    both = threading.Barrier(2)
+    make = threading.Thread
+
+    def make_together(*args: Any, **kwds: Any) -> threading.Thread:
+        """Each of the two may find that nobody calls callbacks yet, and start a thread for it."""
+        if kwds.get("name") == "lightwork-pool-collector" and not both.broken:
+            try:
+                both.wait(0.5)
+            except threading.BrokenBarrierError:
+                pass
+        return make(*args, **kwds)
+
+    with Pool(2, backend="threads") as pool, ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(time.sleep, [0.01, 0.01])) == [None, None]  # its threads are there
+        monkeypatch.setattr(threading, "Thread", make_together)
+        monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
+        for begun in [threads.submit(pool.apply_async, abs, (x,), callback=told.append) for x in range(3000)]:
+            begun.result(SOON).wait(SOON)
+    assert sorted(told) == list(range(3000))
+    assert reported == []
 
 
 # -- await

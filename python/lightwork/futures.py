@@ -84,7 +84,8 @@ class ProcessPoolExecutor(Executor):
                 self._pool = self._make_pool()
                 weakref.finalize(self, self._pool.close)
                 _pools.add(self._pool)
-            self._pool._engine.check()
+            else:  # the first call's future tells that the workers could not start, however soon that is known
+                self._pool._engine.check()
             return self._pool.submit(fn, *args, **kwargs)
 
     def map(

@@ -79,7 +79,8 @@ class Engine:
         self._attended: dict[int, Job] = {}
         self._over: deque[Job] = deque()
         self._collector: threading.Thread | None = None
-        self._starting_collector = threading.Lock()
+        self._collecting = threading.Lock()
+        """Taken by the one thread that collects."""
         self._collector_latches: list[threading.Lock] = []
         self._marks_sent = self._marks_read = 0
         self._mark_latches: list[threading.Lock] = []
@@ -318,16 +319,25 @@ class Engine:
             self._wake_collector()
 
     def _wake_collector(self) -> None:
-        if self._collector is None:
-            with self._starting_collector:
-                if self._collector is None:
-                    thread = threading.Thread(target=self._collect, name="lightwork-pool-collector", daemon=True)
-                    thread.start()
-                    self._collector = thread
+        """There is work for the collector, or its end. If there is none, or the last one has left, start one; should
+        others do so at the same time, all but one leave."""
+        if not self._collecting.locked():
+            threading.Thread(target=self._collect, name="lightwork-pool-collector", daemon=True).start()
         for latch in list(self._collector_latches):
             open_latch(latch)
 
     def _collect(self) -> None:
+        if not self._collecting.acquire(blocking=False):
+            return
+        self._collector = threading.current_thread()
+        try:
+            self._collect_and_tell()
+        finally:
+            self._collecting.release()
+        if self._over:  # since it looked last; who brought this found the lock taken
+            self._wake_collector()
+
+    def _collect_and_tell(self) -> None:
         while not self._ended or self._over:
             self._tell()
             if self._has_to_collect():
@@ -434,7 +444,7 @@ class Engine:
         """The crew has left: nothing will come any more."""
         self._abandon_all()
         self._ended = True
-        if self._collector is not None:
+        if self._collecting.locked():
             self._wake_collector()
         self._nudge()
 
@@ -446,7 +456,7 @@ class Engine:
     def _look_round(self) -> None:
         if self.drained():
             self.crew.nudge()
-            if self._collector is not None:
+            if self._collecting.locked():
                 self._wake_collector()
 
     def _abandon_all(self) -> None:

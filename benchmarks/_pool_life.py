@@ -1,8 +1,8 @@
 """The program that `bench_pool_life.py` measures: a main module that imports numpy, and makes pools of 2.
 
-    python _pool_life.py LIBRARY METHOD COUNT
+    python _pool_life.py LIBRARY METHOD COUNT [OPTION]
 
-Prints the milliseconds of each, the first one of the program first. The library is imported by name, so that the
+OPTION: an argument of the pool to set, such as warm_start. Prints the milliseconds of each, the first one of the program first. The library is imported by name, so that the
 other's children do not import it.
 """
 
@@ -17,10 +17,10 @@ def total(n: int) -> int:
     return int(np.arange(n).sum())
 
 
-def life(context) -> float:  # type: ignore[no-untyped-def]
+def life(context, options) -> float:  # type: ignore[no-untyped-def]
     """Make a pool, get the first result, close it, join it."""
     start = time.perf_counter()
-    pool = context.Pool(2)
+    pool = context.Pool(2, **options)
     value = pool.apply(total, (1000,))
     pool.close()
     pool.join()
@@ -31,6 +31,6 @@ def life(context) -> float:  # type: ignore[no-untyped-def]
 
 
 if __name__ == "__main__":
-    library, method, count = sys.argv[1:]
+    library, method, count, *names = sys.argv[1:]
     chosen = importlib.import_module(library).get_context(method)
-    print(*(life(chosen) for _ in range(int(count))))
+    print(*(life(chosen, dict.fromkeys(names, True)) for _ in range(int(count))))

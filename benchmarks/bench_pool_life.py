@@ -1,7 +1,8 @@
 """How long does a pool of 2 live that is made, gives its first result, is closed and joined?
 
 In a program of its own whose main module imports numpy. The program's first pool may start a server and is shown apart:
-there every library imports numpy at least once, so the targets are for the later ones.
+there every library imports numpy at least once, so the targets are for the later ones. Under spawn ours is told
+`warm_start=True`; without, each worker is a new interpreter, as the standard library's are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pathlib import Path
 from _rounds import Case, parser, positive, run
 
 PROGRAM = Path(__file__).with_name("_pool_life.py")
-STDLIB = "multiprocessing"
 #: Method: the ratio to reach, and the one hoped for.
 WANTED: dict[str, tuple[float, float | None]] = {
     "fork": (1, None),
@@ -28,8 +28,8 @@ class Program:
     """Runs of the program. One run gives the figures of both cases: the first pool's case runs it, the later ones' case
     takes what was left, in the same order."""
 
-    def __init__(self, library: str, method: str, pools: int) -> None:
-        self._command = [sys.executable, str(PROGRAM), library, method, str(pools)]
+    def __init__(self, library: str, method: str, pools: int, *options: str) -> None:
+        self._command = [sys.executable, str(PROGRAM), library, method, str(pools), *options]
         self._later: list[float] = []
 
     def first(self) -> float:
@@ -50,10 +50,15 @@ def main() -> None:
     chosen = options.parse_args()
     cases = []
     for method, (target, aim) in WANTED.items():
-        programs = {library: Program(library, method, 1 + chosen.pools) for library in ("lightwork", STDLIB)}
-        firsts: dict[str, Callable[[], float]] = {f"{name}.Pool": program.first for name, program in programs.items()}
-        laters: dict[str, Callable[[], float]] = {f"{name}.Pool": program.later for name, program in programs.items()}
-        rival = f"{STDLIB}.Pool"
+        rival, pools = "multiprocessing.Pool", 1 + chosen.pools
+        programs = {
+            "lightwork.Pool": Program("lightwork", method, pools),
+            rival: Program("multiprocessing", method, pools),
+        }
+        if method == "spawn":
+            programs = {"warm_start=True": Program("lightwork", method, pools, "warm_start"), **programs}
+        firsts: dict[str, Callable[[], float]] = {name: program.first for name, program in programs.items()}
+        laters: dict[str, Callable[[], float]] = {name: program.later for name, program in programs.items()}
         cases.append(Case(f"{method}: the first pool of a program", "ms", firsts, larger_is_better=False))
         cases.append(
             Case(

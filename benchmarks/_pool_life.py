@@ -2,7 +2,7 @@
 
     python _pool_life.py LIBRARY METHOD COUNT [OPTION]
 
-OPTION: an argument of the pool to set, such as warm_start. Prints the milliseconds of each, the first one of the program
+OPTION: an argument of the pool to set, such as warm_start. Prints the milliseconds of each, the program's first one
 first. The library is imported by name, so that the other's children do not import it.
 """
 

@@ -36,12 +36,12 @@ def test_another_thread_that_reaps_the_child_does_not_hide_its_end(
 ) -> None:
     p = started(ctx, os._exit, 0)
     reaped, told = threading.Event(), threading.Event()
-    where, name = (forkserver, "read_signed") if method == "forkserver" else (os, "waitpid")
+    where, name = (forkserver, "read_signed") if method == "forkserver" else (os, "wait4")
     real = getattr(where, name)
 
     def slowly(*args: Any) -> Any:
         code = real(*args)
-        if code != (0, 0):  # waitpid's word for: not yet
+        if method == "forkserver" or code[0] == p.pid:  # else it has not ended yet
             reaped.set()
             told.wait(0.5)  # it is known in the kernel no more, and here not yet
         return code

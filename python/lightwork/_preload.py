@@ -39,6 +39,7 @@ def prepare(told: dict[str, Any]) -> None:
         from ._install import install
 
         install()
+    sys.path[:] = told["path"]
     for module in (*ALWAYS, *told["modules"]):
         _import(module)
     if told["main"] is not None:

@@ -184,7 +184,7 @@ def tell_server(modules: list[str]) -> dict[str, Any]:
 
     family, fd = _native.family()
     data = spawn.get_preparation_data("forkserver")
-    wanted = ("sys_path", "sys_argv", "dir", "orig_dir", "init_main_from_name", "init_main_from_path")
+    wanted = ("sys_argv", "dir", "orig_dir", "init_main_from_name", "init_main_from_path")
     main = {key: data[key] for key in wanted if key in data}
     return {
         "family": family,
@@ -192,6 +192,7 @@ def tell_server(modules: list[str]) -> dict[str, Any]:
         "parent": os.getpid(),
         "first": parent_process() is None,
         "installed": _install.installed(),
+        "path": data["sys_path"],
         "modules": [name for name in modules if name != "__main__"],
         "main": main if "__main__" in modules else None,
     }

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,27 @@ def _up(mount: Path, path: str, file: str) -> Iterator[float]:
             continue
 
 
-def share_cpus(processes: int) -> None:
+def share_cpus(processes: int, forked: bool) -> None:
     """In one of so many worker processes: let native libraries (BLAS, OpenMP) start no more threads than its share of
-    the processors. What the user chose by an environment variable stays."""
+    the processors. What the user chose by an environment variable stays. `forked`: under `sharing_cpus`."""
     if not chosen_by_user():
-        threads = max(1, usable_cpus() // processes)
         for name in _VARIABLES:
-            os.environ[name] = str(threads)  # for those that are loaded later
-        if (libraries := native_libraries()) is not None:
-            libraries.limit(limits=threads)
+            os.environ[name] = str(_share(processes))  # for those that are loaded later
+        if not forked and (libraries := native_libraries()) is not None:
+            libraries.limit(limits=_share(processes))
+
+
+@contextmanager
+def sharing_cpus(processes: int) -> Iterator[None]:
+    """While this process forks so many workers: its native libraries have a worker's share of the processors. A child
+    begins with what its parent has; to set it in the child would start the library's threads there, some 5 ms."""
+    libraries = None if chosen_by_user() else native_libraries()
+    with nullcontext() if libraries is None else libraries.limit(limits=_share(processes)):
+        yield
+
+
+def _share(processes: int) -> int:
+    return max(1, usable_cpus() // processes)
 
 
 def chosen_by_user() -> bool:
@@ -80,8 +93,8 @@ def chosen_by_user() -> bool:
 
 
 def native_libraries() -> Any:
-    """threadpoolctl's view of the native libraries that are loaded, or None. Finding them takes milliseconds: a process
-    that is about to fork workers finds them once for all."""
+    """threadpoolctl's view of the native libraries that are loaded, or None. Finding them takes milliseconds, so what
+    was found is kept."""
     global _found
     loaded = tuple(name for name in _NATIVE if name in sys.modules)
     if not loaded:

@@ -7,6 +7,7 @@ import operator
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from multiprocessing import util
 from multiprocessing.context import BaseContext
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from ..context import get_context
-from ..cpus import chosen_by_user, native_libraries, usable_cpus
+from ..cpus import sharing_cpus, usable_cpus
 from ._chunks import as_sequence, checked_chunksize, equal_pages, guided_pages
 from ._comfort import seeded, show_progress
 from ._crew import Crew, ProcessCrew
@@ -109,16 +110,15 @@ class Pool:
         wire = engine.wire
         assert isinstance(wire, ProcessWire)
         errand = None if self._initializer is None else Errand(self._initializer, tuple(self._initargs))
-        settings = (errand, (), self._maxtasksperchild, self._processes)
-        process, ctx = self.Process, self._ctx
-        if ctx.get_start_method() == "fork" and not chosen_by_user():
-            native_libraries()  # found here, they need not be found in each worker
+        process, ctx, forked = self.Process, self._ctx, self._ctx.get_start_method() == "fork"
+        settings = (errand, (), self._maxtasksperchild, self._processes, forked)
+        starting = partial(sharing_cpus, self._processes) if forked else nullcontext
         parts = (wire.tasks, wire.results, wire.rows)
 
         def make(row: int) -> Any:
             return process(ctx, target=serve, args=(ProcessDesk(*parts, row), *settings))
 
-        return ProcessCrew(engine, make, self._processes, wire.rows, self._memory_limit)
+        return ProcessCrew(engine, make, starting, self._processes, wire.rows, self._memory_limit)
 
     # -- one call
 

@@ -41,6 +41,7 @@ def serve(
     initargs: Iterable[Any] = (),
     maxtasks: int | None = None,
     colleagues: int = 1,
+    forked: bool = False,
 ) -> None:
     """Serve a pool of `colleagues` workers until it says so, or for `maxtasks` tasks.
 
@@ -51,7 +52,7 @@ def serve(
     interrupts = _Interrupts()
     if isinstance(desk, ProcessDesk):
         interrupts.install()
-        share_cpus(colleagues)
+        share_cpus(colleagues, forked)
         current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # it may have children
     if initializer is not None:
         try:

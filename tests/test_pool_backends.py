@@ -232,7 +232,7 @@ def test_cancel_on_threads_drops_what_has_not_begun() -> None:
 def test_serial_calls_are_the_callers() -> None:
     with mp.Pool(backend="serial") as pool:
         with pytest.raises(KeyboardInterrupt):
-            pool.apply(exec, ("raise KeyboardInterrupt",))
+            pool.apply(raise_it, (KeyboardInterrupt(),))
         assert pool.apply(lambda: pool.map(square, range(5))) == [0, 1, 4, 9, 16]
         error = KeyError("the object itself")
         with pytest.raises(KeyError) as info:

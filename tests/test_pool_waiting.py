@@ -241,10 +241,11 @@ def test_a_slow_callback_costs_the_parent_nothing(ctx: BaseContext) -> None:
 
     def sleep(_: object) -> None:
         before = time.process_time()
-        time.sleep(1)
+        time.sleep(0.5)
         used.append(time.process_time() - before)
 
     with ctx.Pool(2) as pool:
         meet_all(ctx, pool)
-        assert pool.apply_async(count, (ctx.Value("i", 0), 7), callback=sleep).get(SOON) == 7
-    assert used[0] < 0.01
+        for _ in range(3):
+            assert pool.apply_async(count, (ctx.Value("i", 0), 7), callback=sleep).get(SOON) == 7
+    assert min(used) < 0.005  # in one of them this process may also have collected its garbage, 80 ms of it

@@ -71,10 +71,13 @@ class FutureJob(Retries, Generic[T]):
     def conclude(self) -> None:
         ok, value = self._outcome  # type: ignore[misc]
         self._pool = None
-        if ok:
-            self.future.set_result(value)
-        else:
-            self.future.set_exception(value)
+        try:
+            if ok:
+                self.future.set_result(value)
+            else:
+                self.future.set_exception(value)
+        except concurrent.futures.InvalidStateError:
+            pass  # it was told already: two threads may find that a job is over
 
 
 def cancel(jobs: Iterable[FutureJob[Any]]) -> None:

@@ -66,6 +66,7 @@ def test_map_stops_waiting(make: Make, ctx: BaseContext, chunksize: int) -> None
     begun, go, counter = ctx.Event(), ctx.Event(), ctx.Value("i", 0)
     with make(1) as executor:
         results = executor.map(begin, [begun] * chunksize, [go] * chunksize, timeout=0.05, chunksize=chunksize)
+        assert begun.wait(SOON)  # so that it cannot be cancelled
         queued = executor.map(count, [counter] * 9, range(9), timeout=0.05, chunksize=chunksize)
         for late in (results, queued):
             with pytest.raises(concurrent.futures.TimeoutError):

@@ -152,7 +152,8 @@ def test_futures_of_a_broken_pool(ctx: BaseContext) -> None:
     assert [type(e) for e in told] == [PoolBroken] * 3
 
 
-def test_two_threads_begin_the_first_calls_with_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("_", range(8))
+def test_two_threads_begin_the_first_calls_with_callbacks(_: int, monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[object] = []
     told: list[int] = []
     both = threading.Barrier(2)

@@ -95,7 +95,7 @@ for _name, _package in _PACKAGES.items():
 
 
 def begun_and_pid(seconds: float) -> int:
-    time.sleep(seconds)
+    time.sleep(seconds)  # so long this worker takes no other call: the others get theirs
     return os.getpid()
 
 

@@ -30,14 +30,14 @@ def idle(name: str, workers: int, seconds: int) -> float:
         pids = family()
         if len(pids) <= workers:
             raise RuntimeError(f"{name} has {len(pids) - 1} children")
-        time.sleep(0.5)  # what it has to settle it has settled
+        time.sleep(0.5)  # nothing tells that a rival's threads have come to rest
         before = sum(map(cpu_time, pids))
-        time.sleep(seconds)
+        time.sleep(seconds)  # the idleness that is measured
         return (sum(map(cpu_time, pids)) - before) / seconds * MILLI
 
 
 def sleep_one(_: Any) -> None:
-    time.sleep(1)
+    time.sleep(1)  # the callback that is measured
 
 
 def waiting_for_a_callback(name: str, workers: int) -> float:

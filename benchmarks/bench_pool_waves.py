@@ -21,7 +21,7 @@ IDEAL = "ideal"
 
 
 def nap(_: object = None) -> None:
-    time.sleep(NAP)
+    time.sleep(NAP)  # the task that is measured
 
 
 def waves(rival: Rival, pool: Any, workers: int, tasks: int) -> None:

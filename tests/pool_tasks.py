@@ -3,7 +3,10 @@
 import os
 import select
 import signal
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from lightwork.context import BaseContext
 from lightwork.pool import Pool
@@ -13,6 +16,12 @@ SOON = 30.0
 
 
 # -- what the tasks do
+
+
+def raise_stop(x: int) -> int:
+    if x == 2:
+        raise StopIteration("from the task")
+    return x
 
 
 def square(x: int) -> int:
@@ -74,6 +83,30 @@ def count_then_fail(counter: Any, x: int) -> None:
     counter.add(1)
     if x >= 4:
         raise KeyError(x)
+
+
+# -- what every kind of pool does alike
+
+
+def check_that_stop_iteration_is_an_error_and_no_end(pool: Pool) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        pool.map(raise_stop, range(5))
+    results = pool.imap(raise_stop, range(4))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        next(results)
+    assert list(results) == [3]
+
+
+class Endless:
+    """An iterable of 1, 2, ... that counts what was taken."""
+
+    taken = 0
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            self.taken += 1
+            yield self.taken
 
 
 # -- the workers

@@ -18,7 +18,7 @@ import lightwork as mp
 from lightwork.futures import ProcessPoolExecutor
 
 def slow(x):
-    time.sleep(0.2)
+    time.sleep(0.2)  # the main module has come to its end before the calls have
     print("did", x, flush=True)
     return x
 

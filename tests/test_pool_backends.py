@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pool_tasks import SOON, fail, pid, square
+from pool_tasks import SOON, check_that_stop_iteration_is_an_error_and_no_end, fail, pid, square
 
 import lightwork as mp
 from lightwork.errors import PoolBroken, TaskCancelled, TaskTimeout
@@ -37,12 +37,6 @@ def multiply(x: int, y: int = 10) -> int:
 
 def inverse(x: int) -> float:
     return 1 / x
-
-
-def raise_stop(x: int) -> int:
-    if x == 2:
-        raise StopIteration
-    return x
 
 
 # -- which
@@ -95,13 +89,7 @@ def test_errors(pool: Pool) -> None:
         pool.apply(sys.exit, (3,))
     with pytest.raises(KeyError, match="1"):
         pool.map(fail, [1, 2, 3], chunksize=1)
-    with pytest.raises(RuntimeError, match="StopIteration"):
-        pool.map(raise_stop, range(5))
-    results = pool.imap(raise_stop, range(4))
-    assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(RuntimeError, match="StopIteration"):
-        next(results)
-    assert list(results) == [3]
+    check_that_stop_iteration_is_an_error_and_no_end(pool)
     results = pool.imap(inverse, [1, 0, 2])
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):

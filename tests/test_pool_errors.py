@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pool_tasks import SOON, count_then_fail, fail, pid, square
+from pool_tasks import (
+    SOON,
+    check_that_stop_iteration_is_an_error_and_no_end,
+    count_then_fail,
+    fail,
+    pid,
+    square,
+)
 
 from lightwork.context import BaseContext
 from lightwork.pool import MaybeEncodingError, RemoteTraceback
@@ -19,12 +26,6 @@ def leave(code: int) -> None:
 
 def recurse() -> None:
     recurse()
-
-
-def raise_stop(x: int) -> int:
-    if x == 2:
-        raise StopIteration("from the task")
-    return x
 
 
 class FailsToPickle:
@@ -159,10 +160,4 @@ def test_a_wrong_length_loses_nothing(ctx: BaseContext) -> None:
 
 def test_stop_iteration_is_an_error_and_no_end(ctx: BaseContext) -> None:
     with ctx.Pool(1) as pool:
-        with pytest.raises(RuntimeError, match="StopIteration"):
-            pool.map(raise_stop, range(5))
-        results = pool.imap(raise_stop, range(4))
-        assert [next(results), next(results)] == [0, 1]
-        with pytest.raises(RuntimeError, match="StopIteration"):
-            next(results)
-        assert list(results) == [3]
+        check_that_stop_iteration_is_an_error_and_no_end(pool)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from pool_tasks import SOON, begin_and_pause, square
+from pool_tasks import SOON, Endless, begin_and_pause, square
 
 from lightwork.context import BaseContext
 from lightwork.errors import TaskCancelled
@@ -18,23 +18,15 @@ def inverse(x: int) -> float:
 
 
 def test_imap_looks_ahead_a_bounded_number_of_items(ctx: BaseContext) -> None:
-    taken = 0
-
-    def items() -> Iterator[int]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield taken
-
     with ctx.Pool(2) as pool:
         for chunksize in (1, 3):
             for start in (pool.imap, pool.imap_unordered):
-                taken = 0
-                results = start(square, items(), chunksize)
-                assert taken <= 16 * chunksize
+                items = Endless()
+                results = start(square, items, chunksize)
+                assert items.taken <= 16 * chunksize
                 for _ in range(100):
                     next(results)
-                assert 100 <= taken <= 100 + 16 * chunksize
+                assert 100 <= items.taken <= 100 + 16 * chunksize
 
 
 def test_imap_gives_the_good_results_before_the_iterables_error(ctx: BaseContext) -> None:

@@ -4,13 +4,13 @@ import gc
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import pytest
 from conftest import wait_until
-from pool_tasks import SOON, begin, count, meet_all, square
+from pool_tasks import SOON, Endless, begin, count, meet_all, square
 
 import lightwork as mp
 import lightwork.arena
@@ -197,23 +197,15 @@ def test_a_pool_and_its_iterator_are_collected_together(ctx: BaseContext) -> Non
 @pytest.mark.parametrize("chunksize", [1, 3])
 @pytest.mark.parametrize("buffersize", [1, 4, 30])
 def test_buffersize_bounds_how_far_imap_reads_ahead(ctx: BaseContext, buffersize: int, chunksize: int) -> None:
-    taken = 0
-
-    def items() -> Iterator[int]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield taken
-
     bound = max(buffersize, chunksize)
     with ctx.Pool(2) as pool:
         for start in (pool.imap, pool.imap_unordered):
-            taken = 0
-            results = start(square, items(), chunksize, buffersize=buffersize)
-            assert taken <= bound
+            items = Endless()
+            results = start(square, items, chunksize, buffersize=buffersize)
+            assert items.taken <= bound
             for asked in range(1, 100):
                 next(results)
-                assert taken <= asked + bound
+                assert items.taken <= asked + bound
         with pytest.raises(ValueError, match="buffersize has to be at least 1"):
             pool.imap(square, [1], buffersize=0)
 

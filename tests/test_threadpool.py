@@ -73,19 +73,6 @@ def test_an_error_is_its_tasks(pool: ThreadPool) -> None:
     assert all(thread.is_alive() for thread in pool._pool)
 
 
-def test_callbacks(pool: ThreadPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[object] = []
-    pool.apply_async(square, (3,), callback=told.append).wait(SOON)
-    pool.apply_async(fail, (3,), error_callback=told.append).wait(SOON)
-    assert told[0] == 9
-    assert isinstance(told[1], KeyError)
-    reported: list[object] = []
-    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
-    with pytest.raises(KeyError):
-        pool.apply_async(square, (3,), callback=fail).get(SOON)
-    assert [repr(e) for e in reported] == ["KeyError(9)"]
-
-
 def test_time_out(pool: ThreadPool) -> None:
     go = threading.Event()
     result = pool.apply_async(go.wait, (SOON,))

@@ -69,7 +69,7 @@ def set_up(counts: Any) -> None:
 def work(number: int) -> int:
     begun[number] += 1  # no other worker has this item now
     if number % 101 == 0:
-        time.sleep(0.001)
+        time.sleep(0.001)  # some items are long enough to be killed in the middle of them
     return expected(number)
 
 
@@ -320,7 +320,7 @@ def check_nothing_left(quiet: Holdings) -> None:
     limit = replace(quiet, arena=quiet.arena + (CREW + 1) * SPANS)
     end = time.monotonic() + 5  # some of it ends a moment later
     while (held := Holdings.now()).exceeds(limit) and time.monotonic() < end:
-        time.sleep(0.05)
+        time.sleep(0.05)  # the kernel tells nobody when it has let go of a descriptor
     files = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     check(not held.exceeds(limit), f"left behind: {held}, after a quiet round it was {quiet}; files: {files}")
 

@@ -18,7 +18,7 @@ MADE_UP = """
     class Mixed(unittest.TestCase):
         def test_a_passes(self): self.assertEqual(multiprocessing.get_start_method(), METHOD)
         def test_b_fails(self): self.fail("on purpose")
-        def test_c_hangs(self): time.sleep(600)
+        def test_c_hangs(self): time.sleep(600)  # what the runner has to end
         def test_d_passes(self): pass
         def test_e_crashes(self): os.kill(os.getpid(), signal.SIGKILL)
         def test_f_skips(self): self.skipTest("no reason")
@@ -36,13 +36,13 @@ MADE_UP = """
 
     class HangsInSetUp(unittest.TestCase):
         @classmethod
-        def setUpClass(cls): time.sleep(600)
+        def setUpClass(cls): time.sleep(600)  # the same
         def test_a(self): pass
         def test_b(self): pass
 
     class HangsAtItsEnd(unittest.TestCase):
         @classmethod
-        def tearDownClass(cls): time.sleep(600)
+        def tearDownClass(cls): time.sleep(600)  # the same
         def test_a(self): pass
 
     class LeavesAProcess(unittest.TestCase):

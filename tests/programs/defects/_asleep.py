@@ -13,4 +13,4 @@ def until_asleep(pid: int) -> None:
     while looks < LOOKS:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         looks = looks + 1 if state == "S" else 0
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # between two looks: the kernel announces nobody's sleep

@@ -15,7 +15,7 @@ def identity(value: int) -> int:
 
 
 def slow(_: int) -> None:
-    time.sleep(CALLBACK_SECONDS)
+    time.sleep(CALLBACK_SECONDS)  # the slow callback itself
 
 
 def main(ctx: Any) -> str | None:

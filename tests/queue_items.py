@@ -1,0 +1,26 @@
+"""What the tests of queues send that cannot be unpickled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Evil:
+    """Unpickles into an exception."""
+
+    def __reduce__(self) -> Any:
+        return int, ("not a number",)
+
+
+class Raises:
+    """Unpickles into an exception of a class."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        return _raise, (self.kind,)
+
+
+def _raise(kind: type[BaseException]) -> None:
+    raise kind

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLI
 
 #: Packages that bring them along.
 _NATIVE = ("numpy", "scipy", "sklearn", "torch")
-_found: tuple[tuple[str, ...], Any] | None = None
+_found: tuple[tuple[str, ...], list[Any]] = (), []
 
 
 def usable_cpus() -> int:
@@ -64,43 +64,42 @@ def _up(mount: Path, path: str, file: str) -> Iterator[float]:
             continue
 
 
-def share_cpus(processes: int, forked: bool) -> None:
-    """In one of so many worker processes: let native libraries (BLAS, OpenMP) start no more threads than its share of
-    the processors. What the user chose by an environment variable stays. `forked`: under `sharing_cpus`."""
-    if not chosen_by_user():
-        for name in _VARIABLES:
-            os.environ[name] = str(_share(processes))  # for those that are loaded later
-        if not forked and (libraries := native_libraries()) is not None:
-            libraries.limit(limits=_share(processes))
-
-
-@contextmanager
-def sharing_cpus(processes: int) -> Iterator[None]:
-    """While this process forks so many workers: its native libraries have a worker's share of the processors. A child
-    begins with what its parent has; to set it in the child would start the library's threads there, some 5 ms."""
-    libraries = None if chosen_by_user() else native_libraries()
-    with nullcontext() if libraries is None else libraries.limit(limits=_share(processes)):
-        yield
-
-
-def _share(processes: int) -> int:
+def share_of_cpus(processes: int) -> int | None:
+    """How many threads native libraries (BLAS, OpenMP) may start in each of so many worker processes, so that together
+    they have one for each processor; None if the user chose by an environment variable."""
+    if any(name in os.environ for name in _VARIABLES):
+        return None
     return max(1, usable_cpus() // processes)
 
 
-def chosen_by_user() -> bool:
-    """Do environment variables say how many threads native libraries have?"""
-    return any(name in os.environ for name in _VARIABLES)
+def limit_native_threads(most: int) -> None:
+    """Have native libraries start at most so many threads in this process, those that will be loaded, too."""
+    for name in _VARIABLES:
+        os.environ[name] = str(most)
+    for library in native_libraries():
+        if library.num_threads > most:
+            _limit(library, most)
 
 
-def native_libraries() -> Any:
-    """threadpoolctl's view of the native libraries that are loaded, or None. Finding them takes milliseconds, so what
-    was found is kept."""
+def _limit(library: Any, threads: int) -> None:
+    if library.internal_api == "openblas" and library.threading_layer == "pthreads":
+        # Its own function would first start all the threads that it lost in a fork, each to spin for a tenth of a
+        # second, and then let them lie; all it has to do is to set this.
+        try:
+            ctypes.c_int.in_dll(library.dynlib, "blas_cpu_number").value = threads
+            return
+        except ValueError:
+            pass  # built without visible names
+    library.set_num_threads(threads)
+
+
+def native_libraries() -> list[Any]:
+    """threadpoolctl's view of the native libraries that are loaded. Finding them takes milliseconds, so what was found
+    is kept, for forked children, too."""
     global _found
     loaded = tuple(name for name in _NATIVE if name in sys.modules)
-    if not loaded:
-        return None
-    if _found is None or _found[0] != loaded:
+    if _found[0] != loaded:
         from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-        _found = loaded, ThreadpoolController()
+        _found = loaded, ThreadpoolController().lib_controllers
     return _found[1]

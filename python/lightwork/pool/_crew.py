@@ -14,7 +14,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -117,14 +116,13 @@ class _Bell:
 
 
 class ProcessCrew:
-    """`size` worker processes, each made for its row by `make(row)`, which returns a process object not yet started; it
-    is started within a `starting()`."""
+    """`size` worker processes, each made for its row by `make(row)`, which returns a process object not yet
+    started."""
 
     def __init__(
         self,
         engine: Engine,
         make: Callable[[int], Worker],
-        starting: Callable[[], AbstractContextManager[None]],
         size: int,
         rows: Rows,
         memory_limit: int | None = None,
@@ -133,7 +131,6 @@ class ProcessCrew:
         self.thread = threading.Thread(target=self._run, name="lightwork-pool-crew", daemon=True)
         self._engine = engine
         self._make = make
-        self._starting = starting
         self._rows = rows
         self._memory_limit = memory_limit
         engine.watched = memory_limit is not None
@@ -151,9 +148,8 @@ class ProcessCrew:
     def fill(self) -> None:
         """Start the first workers, and the thread. If one cannot be started, end them and raise what that raised."""
         try:
-            with self._starting():
-                while self._free:
-                    self._start_one()
+            while self._free:
+                self._start_one()
             self.thread.start()
         except BaseException:
             for worker in self.workers:
@@ -235,8 +231,7 @@ class ProcessCrew:
     def _refill(self) -> None:
         try:
             while self._free and not self._killed:
-                with self._starting():
-                    self._start_one()
+                self._start_one()
         except Exception as e:
             if self.workers:
                 report()  # the others go on; the next end of a worker is the next occasion to try

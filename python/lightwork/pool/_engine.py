@@ -62,6 +62,8 @@ SLICE = 1.0
 class Engine:
     def __init__(self, wire: Wire) -> None:
         self.state = RUN
+        self.open = True
+        """It takes jobs, and can do them: RUN, and not broken."""
         self._pid = os.getpid()
         self.watched = False
         """The crew looks after its workers while there are jobs, and wants to hear of each."""
@@ -69,6 +71,7 @@ class Engine:
         """The crew has seen that there are no jobs, and wants to hear of the next one: while there are some it now and
         then reads what nobody waits for."""
         self.wire = wire
+        self._send = wire.send
         self.jobs: dict[int, Job] = {}
         self.crew: Crew
         self.pace: dict[Any, float] = {}
@@ -118,18 +121,27 @@ class Engine:
             self.poll()  # so that the outcomes of jobs that nobody waits for do not pile up
 
     def begin_call(self, job: Job, tag: int, func: Callable[..., Any], obj: Any) -> None:
-        """`begin` for the frequent case: one piece."""
+        """`begin` for the frequent case: one piece, of a job that nothing special is to be done for."""
         job_id = job.id
-        if job.attended or job.timeout is not None or self.watched or not job_id & 255 or not self.is_open():
-            self.begin(job, lambda: self.send(job, 0, tag, func, obj))
+        if (
+            not job_id & 255
+            or self.watched
+            or job.attended
+            or job.pieces is not None
+            or job.timeout is not None
+            or not self.open
+        ):
+            self.begin(job, partial(self.send, job, 0, tag, func, obj))
             return
         self.jobs[job_id] = job
         try:
-            self.send(job, 0, tag, func, obj)
+            self._send(job_id, 0, tag, func, obj)
+        except Exception as e:
+            self.settle(job, 0, False, e)
         except BaseException:
             self.drop(job_id)
             raise
-        if not self.is_open():  # not any more
+        if not self.open:  # not any more
             self.begin(job, lambda: None)
         elif self.unminded:
             self._mind()
@@ -144,16 +156,12 @@ class Engine:
         if self._broken is not None:
             raise self._why_broken()
 
-    def is_open(self) -> bool:
-        """Does the pool take jobs, and can it do them?"""
-        return self.state == RUN and self._broken is None
-
     def send(self, job: Job, index: int, tag: int, func: Callable[..., Any], obj: Any) -> None:
         """Queue one piece of a job. One that cannot be queued (pickled, mostly) is settled with the reason."""
         if job.pieces is not None:
             job.pieces[index] = tag, func, obj
         try:
-            self.wire.send(job.id, index, tag, func, obj)
+            self._send(job.id, index, tag, func, obj)
         except Exception as e:
             self.settle(job, index, False, e)
 
@@ -413,6 +421,7 @@ class Engine:
         """Give the pool up: its jobs, present and future, fail with PoolBroken."""
         if self._broken is None and self.state != TERMINATE:
             self._broken = why, cause
+            self.open = False
         if self._broken is not None:
             self._abandon_all()
             self.crew.kill()
@@ -420,6 +429,7 @@ class Engine:
     def close(self) -> None:
         """Take no more jobs; when all are done, the crew is dismissed."""
         self.state = CLOSE
+        self.open = False
         if self.jobs:
             self._wake_collector()  # somebody has to wait for them
         self._look_round()
@@ -432,6 +442,7 @@ class Engine:
     def terminate(self) -> None:
         """Kill the crew, and give up all jobs. Takes at most a few seconds."""
         self.state = TERMINATE
+        self.open = False
         self.crew.kill()
         here = threading.current_thread()
         if self.crew.thread is not None and self.crew.thread is not here:

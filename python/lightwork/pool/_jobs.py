@@ -1,8 +1,9 @@
 """What `apply_async` and `map_async` return: jobs that are settled piece by piece.
 
 A job is in the engine's table until its last piece is settled or it is given up. Several threads may settle pieces of
-it at a time, and an interrupt may make one do so twice: so the first outcome of a piece counts, later ones are ignored,
-and everything here may be called again. What is written is written by one atomic operation of a dict or list."""
+it at a time, and an interrupt may make one do so twice: so the first outcome of a piece counts, later ones are ignored
+(of two at the same moment, either may count), and everything here may be called again. What several threads write is
+written by one atomic operation of a dict or list."""
 
 from __future__ import annotations
 
@@ -86,8 +87,6 @@ class ApplyResult(Retries, Generic[T]):
     attended = False
     timeout: float | None = None
     latches: list[threading.Lock] | None = None
-    _ready = False
-    _outcome: tuple[bool, Any] | None = None
     #: Of success, and of an error.
     _callbacks: tuple[Callback | None, Callback | None] | None = None
     _told: list[Callable[[], object]] | None = None
@@ -98,6 +97,8 @@ class ApplyResult(Retries, Generic[T]):
         self.id = next(job_counter)
         self._pool: Pool | None = pool  # a pool lives until its jobs are done
         self._func = func
+        self._ready = False
+        self._outcome: tuple[bool, Any] | None = None
         if callback is not None or error_callback is not None:
             self._callbacks = callback, error_callback
             self.attended = True
@@ -186,14 +187,16 @@ class ApplyResult(Retries, Generic[T]):
         return name(self._func)
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
-        self.__dict__.setdefault("_outcome", (ok, value))
+        if self._outcome is None:
+            self._outcome = ok, value
         return True
 
     def submit_rest(self) -> None:
         """They all are."""
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
-        self.__dict__.setdefault("_outcome", (False, exc))
+        if self._outcome is None:
+            self._outcome = False, exc
         if not tell:
             self._callbacks = None
 
@@ -272,8 +275,7 @@ class MapResult(ApplyResult[list[T]]):
             return False
         if self._outcome is None:
             errors = self._errors
-            outcome = (False, errors[min(errors)]) if errors else (True, self._values)
-            self.__dict__.setdefault("_outcome", outcome)
+            self._outcome = (False, errors[min(errors)]) if errors else (True, self._values)
         return True
 
     def conclude(self) -> None:

@@ -7,7 +7,6 @@ import operator
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from functools import partial
 from multiprocessing import util
 from multiprocessing.context import BaseContext
@@ -15,7 +14,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from ..context import get_context
-from ..cpus import sharing_cpus, usable_cpus
+from ..cpus import native_libraries, share_of_cpus, usable_cpus
 from ._chunks import as_sequence, checked_chunksize, equal_pages, guided_pages
 from ._comfort import seeded, show_progress
 from ._crew import Crew, ProcessCrew
@@ -110,15 +109,16 @@ class Pool:
         wire = engine.wire
         assert isinstance(wire, ProcessWire)
         errand = None if self._initializer is None else Errand(self._initializer, tuple(self._initargs))
-        process, ctx, forked = self.Process, self._ctx, self._ctx.get_start_method() == "fork"
-        settings = (errand, (), self._maxtasksperchild, self._processes, forked)
-        starting = partial(sharing_cpus, self._processes) if forked else nullcontext
+        process, ctx, native_threads = self.Process, self._ctx, share_of_cpus(self._processes)
+        settings = (errand, (), self._maxtasksperchild, native_threads)
+        if native_threads is not None and ctx.get_start_method() == "fork":
+            native_libraries()  # found once, here
         parts = (wire.tasks, wire.results, wire.rows)
 
         def make(row: int) -> Any:
             return process(ctx, target=serve, args=(ProcessDesk(*parts, row), *settings))
 
-        return ProcessCrew(engine, make, starting, self._processes, wire.rows, self._memory_limit)
+        return ProcessCrew(engine, make, self._processes, wire.rows, self._memory_limit)
 
     # -- one call
 

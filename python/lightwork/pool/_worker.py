@@ -11,7 +11,7 @@ from multiprocessing.process import current_process
 from types import FrameType
 from typing import Any
 
-from ..cpus import share_cpus
+from ..cpus import limit_native_threads
 from ._errors import MaybeEncodingError
 from ._wire import (
     CALL,
@@ -40,10 +40,9 @@ def serve(
     initializer: Function | None = None,
     initargs: Iterable[Any] = (),
     maxtasks: int | None = None,
-    colleagues: int = 1,
-    forked: bool = False,
+    native_threads: int | None = None,
 ) -> None:
-    """Serve a pool of `colleagues` workers until it says so, or for `maxtasks` tasks.
+    """Serve a pool until it says so, or for `maxtasks` tasks; native libraries have at most `native_threads` threads.
 
     Raises ValueError if `maxtasks` is less than 1.
     """
@@ -52,7 +51,8 @@ def serve(
     interrupts = _Interrupts()
     if isinstance(desk, ProcessDesk):
         interrupts.install()
-        share_cpus(colleagues, forked)
+        if native_threads is not None:
+            limit_native_threads(native_threads)
         current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # it may have children
     if initializer is not None:
         try:

@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 def handle(x: Any) -> tuple[int, int, int]:
     """Family, offset, stamp."""
-    name: tuple[int, int, int] = x.__reduce__()[1][1]
+    name: tuple[int, int, int] = x.__reduce__()[1][2]
     return name
 
 

@@ -10,6 +10,7 @@ The layers; imports point downward, but for those inside a function's body that 
     process, thread, launch                   children: their start, their end and their outcome
     outcome                                   the way of a process's outcome to its parent
     queues, synchronize, sharedctypes         the primitives
+    arrays                                    numpy arrays in shared memory
     reduction, errors, arena, cpus            pickling, the exception tree, figures of the shared memory, processors
     _native (Rust)                            what lives in shared memory
 
@@ -26,6 +27,7 @@ from multiprocessing.process import active_children, current_process, parent_pro
 from . import arena, errors, process, reduction
 from . import launch as _launch  # noqa: F401 - its fork hooks have to be there before the first fork
 from ._install import install
+from .arrays import ndarray, share
 from .context import AuthenticationError, BufferTooShort, Process, ProcessError, TimeoutError, _default_context
 from .cpus import usable_cpus
 from .errors import LightworkError
@@ -101,11 +103,13 @@ __all__ = [
     "get_start_method",
     "install",
     "log_to_stderr",
+    "ndarray",
     "parent_process",
     "process",
     "reducer",
     "set_executable",
     "set_forkserver_preload",
     "set_start_method",
+    "share",
     "usable_cpus",
 ]

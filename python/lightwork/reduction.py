@@ -8,6 +8,7 @@ from __future__ import annotations
 import copyreg
 import io
 import pickle
+import threading
 from collections import ChainMap
 from multiprocessing import reduction as _stdlib
 from multiprocessing.context import get_spawning_popen
@@ -44,7 +45,75 @@ def dumps(obj: object) -> memoryview:
 
 
 loads = pickle.loads
-_native.set_pickler(dumps, loads)
+
+LEAST = 32 << 10
+"""Bytes of a buffer that gets a block of its own; smaller ones stay in the pickle, to be copied once more."""
+
+
+class _Packing(threading.local):
+    """What this thread is pickling for a message of ours."""
+
+    #: The shared blocks that the pickle names; None: nothing is being packed.
+    blocks: list[Any] | None = None
+
+
+_packing = _Packing()
+
+
+def pack(obj: object) -> Any:
+    """Pickle `obj` for a message: the pickle, or (pickle, large buffers beside it, shared blocks that it names). Raises
+    what its pickling raises."""
+    buffer, outer = io.BytesIO(), _packing.blocks
+    buffers: list[memoryview] = []
+    blocks: list[Any] = []
+
+    def keep(part: pickle.PickleBuffer) -> bool:
+        view = part.raw()
+        if view.nbytes < LEAST or type(view.obj) in (bytes, bytearray):  # these come out as what they are
+            return True
+        buffers.append(view)
+        return False
+
+    _packing.blocks = blocks
+    try:
+        pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=keep)
+        pickler.dispatch_table = _TABLE
+        pickler.dump(obj)
+    finally:
+        _packing.blocks = outer
+    if buffers or blocks:
+        return buffer.getbuffer(), buffers, blocks
+    return buffer.getbuffer()
+
+
+def unpack(packed: Any) -> Any:
+    """The object of a pickle out of a message: bytes, or (bytes, its buffers, the shared blocks that it names)."""
+    if type(packed) is tuple:
+        return pickle.loads(packed[0], buffers=packed[1])
+    return pickle.loads(packed)
+
+
+_native.set_pickler(pack, loads)
+
+
+class SharedBlock(_native.Memory):
+    """Shared bytes, pickled by handle. A message of ours holds the blocks that it names, and each process that reads it
+    does so in turn; they are freed when nobody holds them any more."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        travels = _packing.blocks is not None
+        if travels:
+            _packing.blocks.append(self)  # type: ignore[union-attr]
+        return _attach_block, (type(self), self.nbytes, self._handle(not travels and get_spawning_popen() is None))
+
+
+def _attach_block(cls: type[SharedBlock], nbytes: int, handle: tuple[int, int, int]) -> SharedBlock:
+    return cls(nbytes, handle=handle)
+
+
+def is_for_us() -> bool:
+    """Is this thread pickling for a process of this family, and nobody else?"""
+    return _packing.blocks is not None or get_spawning_popen() is not None
 
 
 class SharedCell:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable, Iterator
 from functools import partial
-from multiprocessing.context import BaseContext, assert_spawning, get_spawning_popen
+from multiprocessing.context import BaseContext, assert_spawning
 from typing import Any
 
 from . import _native
-from .reduction import ForkingPickler, SharedCell
+from .reduction import ForkingPickler, SharedBlock
 
 __all__ = ["Array", "RawArray", "RawValue", "Value", "copy", "synchronized"]
 
@@ -34,17 +34,6 @@ typecode_to_type: dict[str, type[Any]] = {
 _SIGNED, _UNSIGNED, _FLOAT = "bhilq", "BHILQ", "fd"
 
 
-class _Block(SharedCell, _native.Memory):
-    """Zeroed shared bytes that ctypes objects lie in; pickled by handle."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _attach_block, (self.nbytes, self._handle(get_spawning_popen() is None))
-
-
-def _attach_block(nbytes: int, handle: tuple[int, int, int]) -> _Block:
-    return _Block(nbytes, handle=handle)
-
-
 def _type_of(typecode_or_type: Any) -> type[Any]:
     type_ = typecode_to_type.get(typecode_or_type) if isinstance(typecode_or_type, str) else typecode_or_type
     if type_ is None:
@@ -60,7 +49,7 @@ def _type_of(typecode_or_type: Any) -> type[Any]:
 
 
 def _new_value(type_: type[Any]) -> Any:
-    return rebuild_ctype(type_, _Block(ctypes.sizeof(type_)), None)
+    return rebuild_ctype(type_, SharedBlock(ctypes.sizeof(type_)), None)
 
 
 def RawValue(typecode_or_type: Any, *args: Any) -> Any:
@@ -190,7 +179,7 @@ def make_property(name: str) -> property:
 def reduce_ctype(obj: Any) -> tuple[Any, ...]:
     """How ForkingPickler sends a shared ctypes object: by handle. Raises RuntimeError for one that is not shared."""
     wrapper = getattr(obj, "_wrapper", None)
-    if not isinstance(wrapper, _Block):
+    if not isinstance(wrapper, SharedBlock):
         assert_spawning(obj)
     if isinstance(obj, ctypes.Array):
         return rebuild_ctype, (obj._type_, wrapper, obj._length_)
@@ -211,7 +200,7 @@ def rebuild_ctype(type_: type[Any], wrapper: Any, length: int | None) -> Any:
 
 
 class _Parcel:
-    """A block on its way into a pickle, out of which it comes as a `_Block`."""
+    """A block on its way into a pickle, out of which it comes as a `SharedBlock`."""
 
     def __init__(self, block: Any) -> None:
         self.block = block
@@ -281,7 +270,7 @@ class Synchronized(SynchronizedBase, _native.Atomic):
     def __init__(self, obj: Any, lock: Any = None, ctx: BaseContext | None = None) -> None:
         super().__init__(obj, lock, ctx)
         form = _form(obj)
-        if form and isinstance(getattr(obj, "_wrapper", None), _Block):
+        if form and isinstance(getattr(obj, "_wrapper", None), SharedBlock):
             self._bind(obj._wrapper, form, self._lock)
 
     # What the core's `value` calls where the lock is not free at once, is no RLock, or the value is no number.

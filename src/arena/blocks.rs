@@ -6,6 +6,7 @@
 //! | HELD | a large block that is not yet one of the below (a span: see `heap.rs`) | freed by the next who makes a large block after the death was noticed |
 //! | CELL | a primitive or a shared array | it stays: others may hold it |
 //! | LETTER | a message that its writer is preparing | freed when the span is adopted (small), or as HELD (large) |
+//! | ATTACHED | a buffer that belongs to a message: `cells/parcel.rs` | as that says |
 //! | QUEUED | a message that a queue's slot names | the slot decides; what a dead writer staged the queue's recovery frees |
 
 use super::Full;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 pub const CELL: u64 = 1;
 pub const LETTER: u64 = 2;
 pub const QUEUED: u64 = 3;
+pub const ATTACHED: u64 = 4;
 
 /// Large blocks are brought in before use from here on, so that a lack of memory is an error and not a signal.
 const POPULATE: u64 = 1 << 20;

@@ -21,7 +21,7 @@ pub const MEMBERS_AT: u64 = GRANULE;
 pub const DESCRIPTORS_AT: u64 = MEMBERS_AT + MEMBERS as u64 * MEMBER;
 pub const MAGIC: u64 = 0x6b72_6f77_7468_676c; // "lghtwork"
 /// Changes with the layout: a family never mixes two versions of the package.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// Size classes of large blocks: four to a doubling, so at most a fifth is lost to rounding.
 pub const RUN_CLASSES: usize = 96;
 
@@ -44,6 +44,8 @@ pub struct Header {
     pub swept: AtomicU64,
     _pad: [u64; 6],
     pub heap_lock: OwnerLock,
+    /// Of the tables of who holds which shared array.
+    pub lease_lock: OwnerLock,
     /// The first granule that was never part of a run.
     pub top: AtomicU64,
     /// Granules in use, most ever in use, and free but still backed by memory: recovery counts them again.

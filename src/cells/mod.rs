@@ -2,7 +2,9 @@
 
 pub mod barrier;
 pub mod event;
+pub mod leases;
 pub mod lock;
+pub mod parcel;
 pub mod rows;
 pub mod semaphore;
 pub mod table;
@@ -40,6 +42,8 @@ pub struct Local {
     handles: u32,
     /// Made here at this time of the birth clock; None for cells that came in a pickle.
     created: Option<u64>,
+    /// It has an entry in the cell's table: see `leases`.
+    leased: bool,
     destroy: fn(u64),
 }
 
@@ -91,6 +95,7 @@ pub fn child_forked() {
 /// A cell that its creator dropped while processes lived that could have inherited it.
 pub struct Limbo {
     offset: u64,
+    stamp: u64,
     created: u64,
     dropped: u64,
     destroy: fn(u64),
@@ -99,10 +104,13 @@ pub struct Limbo {
 /// Entries in limbo before the living are looked at again: a look costs 3 us a process.
 const PATIENCE: usize = 64;
 
-/// Pickled otherwise than for a child's start: who has it is unknown, so it stays.
+/// Pickled otherwise than for a child's start or into a message of ours: who has it is unknown, so it stays.
 const ESCAPED: u64 = 1 << 55;
 
-/// The first word of each cell: kind (63..56), ESCAPED (55), stamp (54..0); 0 once the cell is gone.
+const STAMP: u64 = leases::DROPPED - 1;
+
+/// The first word of each cell: kind (63..56), ESCAPED (55), DROPPED (54, see `leases`), stamp (53..0); 0 once the cell is
+/// gone.
 fn ident(offset: u64) -> &'static AtomicU64 {
     // SAFETY: every cell starts with this word, at an offset that `create` or `blocks::is_block` vouched for.
     unsafe { &*layout::at::<AtomicU64>(offset) }
@@ -124,22 +132,26 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
         let local = Local {
             handles: 1,
             created: Some(created),
+            leased: false,
             destroy,
         };
         cells.held.insert(offset, local);
         created
     };
     blocks::set_birth(offset, created);
+    if kind == Kind::Memory {
+        made_at(offset).store(created, Relaxed);
+    }
     ident(offset).store((kind as u64) << 56 | stamp, Release);
     Ok(Handle { offset, stamp })
 }
 
 /// Does the cell that this handle names still exist, with this kind? Then this process holds it from now on.
 pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
-    if h.stamp >= ESCAPED || layout::base().is_null() || !blocks::is_block(h.offset, bytes) {
+    if h.stamp >= leases::DROPPED || layout::base().is_null() || !blocks::is_block(h.offset, bytes) {
         return false;
     }
-    if ident(h.offset).load(Acquire) & !ESCAPED != (kind as u64) << 56 | h.stamp {
+    if ident(h.offset).load(Acquire) & !(ESCAPED | leases::DROPPED) != (kind as u64) << 56 | h.stamp {
         return false;
     }
     cells()
@@ -149,9 +161,38 @@ pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
         .or_insert(Local {
             handles: 1,
             created: None,
+            leased: false,
             destroy: |_| {},
         });
     true
+}
+
+/// `attach` to a shared array that a message brings, which holds it meanwhile; it is freed when all have let go.
+pub fn lease(h: Handle, bytes: u64) -> Result<bool, Full> {
+    leases::enter(h.offset)?;
+    if !attach(Kind::Memory, h, bytes) {
+        return Ok(false);
+    }
+    if let Some(local) = cells().held.get_mut(&h.offset) {
+        local.leased = true;
+        local.destroy = leases::destroy;
+    }
+    Ok(true)
+}
+
+/// A message's buffer, whose claim is over, is a cell of this process from now on.
+pub fn adopt(offset: u64) {
+    let mut cells = cells();
+    let created = cells.now();
+    blocks::set_birth(offset, created);
+    blocks::set_state(offset, blocks::CELL);
+    let local = Local {
+        handles: 1,
+        created: Some(created),
+        leased: false,
+        destroy: |_| {},
+    };
+    cells.held.insert(offset, local);
 }
 
 /// A further handle object of a cell that this process holds.
@@ -179,6 +220,12 @@ pub fn release(offset: u64) {
         return;
     }
     let l = cells.held.remove(&offset).expect("looked up above");
+    let id = ident(offset).load(Acquire);
+    if id >> 56 == Kind::Memory as u64 && leases::is_sent(offset) {
+        drop(cells);
+        release_sent(offset, id & STAMP, l);
+        return;
+    }
     let Some(created) = l.created else { return };
     let dropped = members::births();
     let heirless = dropped == created || members::no_heirs(created, dropped);
@@ -193,6 +240,7 @@ pub fn release(offset: u64) {
     }
     cells.limbo.push(Limbo {
         offset,
+        stamp: id & STAMP,
         created,
         dropped,
         destroy: l.destroy,
@@ -202,6 +250,36 @@ pub fn release(offset: u64) {
     if full || blocks::size(offset) >= 1 << 20 {
         empty_limbo();
     }
+}
+
+/// The last handle object of this process to a shared array that was sent is gone.
+fn release_sent(offset: u64, stamp: u64, local: Local) {
+    let dropped = members::births();
+    let _g = leases::lock();
+    if local.leased {
+        leases::leave(offset);
+    }
+    let made = local.created.unwrap_or_else(|| made_at(offset).load(Acquire));
+    if local.created.is_some() {
+        ident(offset).fetch_or(leases::DROPPED, AcqRel);
+    }
+    if leases::is_orphaned(offset, made, local.created.map(|_| dropped)) {
+        gone(offset, leases::destroy);
+    } else if let Some(created) = local.created {
+        cells().limbo.push(Limbo {
+            offset,
+            stamp,
+            created,
+            dropped,
+            destroy: leases::destroy,
+        });
+    }
+}
+
+/// The third word of a Memory cell: when it was made, on the birth clock.
+pub fn made_at(offset: u64) -> &'static AtomicU64 {
+    // SAFETY: a Memory cell has 64 bytes before its content.
+    unsafe { &*layout::at::<AtomicU64>(offset + 16) }
 }
 
 /// Free what nobody can hold any more.
@@ -220,12 +298,16 @@ pub fn empty_limbo() {
         });
         waiting
     };
-    let (held, free): (Vec<_>, Vec<_>) = waiting
-        .into_iter()
-        .partition(|e| members::heirs_alive(e.created, Some(e.dropped)));
-    cells().limbo.extend(held);
-    for e in free.into_iter().filter(|e| !escaped(e.offset)) {
-        gone(e.offset, e.destroy);
+    for e in waiting {
+        let _g = leases::lock(); // a shared array that was sent is freed by whoever holds it last
+        if ident(e.offset).load(Acquire) & STAMP != e.stamp {
+            continue;
+        }
+        if leases::is_held(e.offset) || members::heirs_alive(e.created, Some(e.dropped)) {
+            cells().limbo.push(e);
+        } else if !escaped(e.offset) {
+            gone(e.offset, e.destroy);
+        }
     }
 }
 
@@ -243,10 +325,12 @@ pub fn after_deaths() {
         if members::heirs_alive(created, None) {
             continue;
         }
+        let _g = leases::lock();
         // Looked at after the heirs' deaths: one may have sent it on before.
         let id = ident(offset).load(Acquire);
-        if id >> 56 == Kind::Memory as u64 && id & ESCAPED == 0 && blocks::take(offset, word) {
-            gone(offset, |_| {});
+        let free = id >> 56 == Kind::Memory as u64 && id & ESCAPED == 0 && !leases::is_held(offset);
+        if free && blocks::take(offset, word) {
+            gone(offset, leases::destroy);
         }
     }
 }

@@ -10,8 +10,12 @@
 //! | INTS, FLOATS | a list of only these: 8 for each |
 //! | TUPLE, LIST | for each item: its kind (1), for BYTES and STR the length (4), its bytes |
 //! | PICKLE | what the pickler wrote |
+//!
+//! A pickle may have large buffers beside it (protocol 5), each in a block of its own that travels with the message and is the
+//! receiver's memory in the end, and shared arrays that it names: `parcel.rs`.
 
 use super::handle::arena_full;
+use super::parcel::{self, Enclosed};
 use crate::arena::{self, blocks};
 use crate::queue::{Claim, INLINE};
 use pyo3::buffer::PyBuffer;
@@ -19,7 +23,7 @@ use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyUnicodeDecodeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::queue::Payload;
 
@@ -31,7 +35,7 @@ const FLOAT: u8 = 4;
 const BYTES: u8 = 5;
 const STR: u8 = 6;
 const TUPLE: u8 = 7;
-const PICKLE: u8 = 8;
+pub const PICKLE: u8 = 8;
 const LIST: u8 = 9;
 const INTS: u8 = 10;
 const FLOATS: u8 = 11;
@@ -78,15 +82,20 @@ impl Letter {
             let room = unsafe { std::slice::from_raw_parts_mut(arena::at::<u8>(block), all) };
             room[..split].copy_from_slice(head);
             room[split..].copy_from_slice(bytes);
-            p.data[..8].copy_from_slice(&block.to_le_bytes());
+            p = Payload::in_block(kind, len, block, 0);
         }
         Ok(Letter(p))
+    }
+
+    /// A message whose block is filled.
+    pub fn of(p: Payload) -> Self {
+        Letter(p)
     }
 
     /// The word of a payload that says both what the object is and how long the head before it; None for a head of 16 MiB
     /// and more.
     #[inline]
-    fn kind(kind: u8, head: usize) -> Option<u32> {
+    pub fn kind(kind: u8, head: usize) -> Option<u32> {
         (head < 1 << 24).then_some((head as u32) << 8 | kind as u32)
     }
 
@@ -104,9 +113,7 @@ impl Letter {
 
 impl Drop for Letter {
     fn drop(&mut self) {
-        if let Some(b) = self.0.block() {
-            arena::free(b);
-        }
+        self.0.discard();
     }
 }
 
@@ -160,6 +167,9 @@ pub fn encode(head: &[u8], obj: &Bound<'_, PyAny>) -> PyResult<Letter> {
         return letter(if b.is_true() { TRUE } else { FALSE }, &[]);
     }
     let pickle = pickler(py)?.0.bind(py).call1((obj,))?;
+    if let Ok(parts) = pickle.cast_exact::<PyTuple>() {
+        return parcel::pack(head, parts);
+    }
     if let Ok(b) = pickle.cast_exact::<PyBytes>() {
         return letter(PICKLE, b.as_bytes());
     }
@@ -313,13 +323,22 @@ pub fn split(claim: &Claim) -> PyResult<(&[u8], &[u8])> {
         .ok_or_else(corrupt)
 }
 
-/// The object after the head. A pickle comes as its bytes (true), for the caller to unpickle where an error of that, or an
-/// interrupt, does no harm.
-pub fn sealed<'py>(py: Python<'py>, claim: &Claim) -> PyResult<(bool, Bound<'py, PyAny>)> {
+/// The object after the head. A pickle comes as its bytes (true), or as them and a list of its buffers, for the caller to
+/// unpickle where an error of that, or an interrupt, does no harm. What came with it is to be kept with the claim.
+pub fn sealed<'py>(py: Python<'py>, claim: &Claim) -> PyResult<(bool, Bound<'py, PyAny>, Enclosed)> {
     let (_, bytes) = split(claim)?;
     match claim.payload.kind as u8 {
-        PICKLE => Ok((true, bytes_object(py, bytes)?)),
-        kind => Ok((false, plain(py, kind, bytes)?)),
+        PICKLE => {
+            let (enclosed, pickle) = (Enclosed::open(py, claim)?, bytes_object(py, bytes)?);
+            let obj = match enclosed.is_empty() {
+                true => pickle,
+                false => (pickle, enclosed.buffers(py)?, enclosed.leases(py)?)
+                    .into_pyobject(py)?
+                    .into_any(),
+            };
+            Ok((true, obj, enclosed))
+        }
+        kind => Ok((false, plain(py, kind, bytes)?, Enclosed::default())),
     }
 }
 
@@ -470,7 +489,7 @@ impl<'a> Reader<'a> {
 fn unpickle<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
     let loads = pickler(py)?.1.bind(py);
     let bytes = claim.bytes();
-    if bytes.len() <= INLINE {
+    if claim.payload.block().is_none() {
         return match bytes_object(py, bytes) {
             Ok(bytes) => loads.call1((bytes,)),
             Err(e) => Err(not_kept(py, claim, e)),
@@ -486,13 +505,27 @@ fn unpickle<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
         );
         made(py, p)
     };
-    let view = match view {
-        Ok(view) => view,
+    let parts = view.and_then(|view| {
+        let enclosed = Enclosed::open(py, &claim)?;
+        Ok((view, enclosed.buffers(py)?, enclosed))
+    });
+    let (view, buffers, enclosed) = match parts {
+        Ok(parts) => parts,
         Err(e) => return Err(not_kept(py, claim, e)),
     };
-    let value = loads.call1((&view,));
+    let value = match enclosed.is_empty() {
+        true => loads.call1((&view,)),
+        false => {
+            let kwargs = PyDict::new(py);
+            kwargs.set_item("buffers", buffers)?;
+            loads.call((&view,), Some(&kwargs))
+        }
+    };
     if view.call_method0("release").is_err() {
         std::mem::forget(claim); // something still looks at the message: it has to stay
+    } else {
+        drop(claim);
     }
+    enclosed.keep();
     value
 }

@@ -54,6 +54,10 @@ impl Share {
         Share(self.0)
     }
 
+    pub fn handle(&self) -> Handle {
+        self.0
+    }
+
     #[inline]
     pub fn offset(&self) -> u64 {
         self.0.offset

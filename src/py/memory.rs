@@ -2,15 +2,13 @@
 
 use super::handle::{Name, Share, share};
 use crate::arena::at;
-use crate::cells::{self, Kind};
+use crate::cells::parcel::{Entry, HEADER};
+use crate::cells::{self, Handle, Kind};
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::ffi::c_int;
-
-/// The cell's first word and padding, so that the bytes start on a cache line.
-const HEADER: u64 = 64;
 
 /// `nbytes` zeroed bytes in shared memory. Raises ValueError for a negative size, MemoryError (ArenaFull) for one that
 /// cannot be had.
@@ -21,6 +19,24 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The buffer of a message; this object's only once it is adopted (`cells::adopt`).
+    pub fn buffer(entry: &Entry) -> Self {
+        Memory {
+            share: Share::new(entry.handle()),
+            nbytes: entry.bytes() as usize,
+        }
+    }
+
+    /// The shared array that a message brings; None if there is none such.
+    pub fn lease(entry: &Entry) -> Result<Option<Self>, crate::arena::Full> {
+        let there = cells::lease(entry.handle(), entry.bytes() + HEADER)?;
+        Ok(there.then(|| Self::buffer(entry)))
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.share.handle()
+    }
+
     pub fn address(&self) -> *mut u8 {
         at(self.share.offset() + HEADER)
     }

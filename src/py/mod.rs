@@ -5,6 +5,7 @@ mod codec;
 mod handle;
 mod locks;
 mod memory;
+mod parcel;
 mod queue;
 mod tasks;
 mod waits;
@@ -101,6 +102,7 @@ fn sweep() {
     if !arena::layout::base().is_null() {
         members::sweep();
         cells::after_deaths();
+        cells::parcel::after_deaths();
     }
 }
 

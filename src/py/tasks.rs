@@ -122,7 +122,7 @@ impl Packed {
 
     /// They as a list of their own.
     fn unpack<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(sealed(py, &self.0)?.1)
+        Ok(sealed(py, &self.0)?.1) // numbers: nothing comes with them
     }
 }
 
@@ -175,7 +175,7 @@ impl TaskQueue {
     }
 
     /// Wait for a task and claim it for the worker in `slot`: (job, index, tag, word, pickled, object). If `pickled`, the
-    /// object is still its pickle. Job 0 is no job and leaves no claim.
+    /// object is still its pickle, or a tuple of that, its buffers, and what has to be kept until it is read. Job 0 is no job and leaves no claim.
     fn take<'py>(&self, py: Python<'py>, rows: &Rows, slot: usize) -> PyResult<Bound<'py, PyTuple>> {
         let row = rows.row(slot)?;
         let claim = match self.ring.try_get().flatten() {
@@ -187,8 +187,11 @@ impl TaskQueue {
         if job != 0 {
             row.claim(job, index);
         }
-        let (pickled, obj) = sealed(py, &claim)?;
-        (job, index, tag, PyBytes::new(py, head.word), pickled, obj).into_pyobject(py)
+        let (pickled, obj, enclosed) = sealed(py, &claim)?;
+        let task = (job, index, tag, PyBytes::new(py, head.word), pickled, obj).into_pyobject(py);
+        drop(claim);
+        enclosed.keep();
+        task
     }
 
     /// Call `sink` for each result that is there (up to a thousand), waiting at most `timeout` seconds for the first: (job,
@@ -204,15 +207,17 @@ impl TaskQueue {
         let mut count = 0;
         while let Some(c) = claim {
             let [job, index, tag, elapsed] = Head::read(split(&c)?.0)?.numbers;
-            let (pickled, obj) = if is_packed(&c) {
-                (false, Bound::new(py, Packed(c))?.into_any())
+            if is_packed(&c) {
+                sink.call1(((job, index, tag, elapsed, false, Bound::new(py, Packed(c))?),))?;
             } else {
-                match sealed(py, &c) {
+                let (pickled, obj, enclosed) = match sealed(py, &c) {
                     Ok(found) => found,
                     Err(e) => return Err(not_kept(py, c, e)),
-                }
-            };
-            sink.call1(((job, index, tag, elapsed, pickled, obj),))?;
+                };
+                sink.call1(((job, index, tag, elapsed, pickled, obj),))?;
+                drop(c);
+                enclosed.keep();
+            }
             count += 1;
             claim = if count < MANY {
                 self.ring.try_get().flatten()

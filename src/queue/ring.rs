@@ -2,7 +2,7 @@
 
 use super::segment::{CLAIMED, INLINE, Payload, RETURNED, STAGED, Segment, Slot};
 use crate::arena::{self, blocks, layout};
-use crate::cells::{self, Handle, Kind};
+use crate::cells::{self, Handle, Kind, parcel};
 use crate::members;
 use crate::sync::member::STATE;
 use crate::sync::wait::{Slice, Slices};
@@ -70,7 +70,15 @@ impl Claim {
         match self.payload.block() {
             None => &self.payload.data[..len],
             // SAFETY: the block belongs to the claimed slot until `Drop`, and holds at least `len` bytes.
-            Some(b) => unsafe { std::slice::from_raw_parts(layout::at::<u8>(b), len) },
+            Some(b) => unsafe { &std::slice::from_raw_parts(layout::at::<u8>(b), len)[self.payload.list()..] },
+        }
+    }
+
+    /// What travels with it.
+    pub fn entries(&self) -> &[parcel::Entry] {
+        match self.payload.block() {
+            Some(b) if self.payload.list() > 0 => parcel::entries(b),
+            _ => &[],
         }
     }
 
@@ -265,7 +273,7 @@ impl Ring {
             if let (Some(b), Some(writer)) = (p.block(), Member::of(staged))
                 && blocks::word_at(b) == writer.word(blocks::QUEUED)
             {
-                arena::free(b); // else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
+                p.discard(); // else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
             }
         }
     }
@@ -561,9 +569,7 @@ impl Ring {
             let last = if next != 0 { s.end.load(Acquire) } else { end };
             for i in index..last {
                 // SAFETY: nobody else holds the queue, and these slots are committed.
-                if let Some(b) = unsafe { s.slot(i).read() }.block() {
-                    arena::free(b);
-                }
+                unsafe { s.slot(i).read() }.discard();
             }
             index = last.max(index);
             arena::free(at);
@@ -572,4 +578,4 @@ impl Ring {
     }
 }
 
-const _: () = assert!(size_of::<Slot>() == 64 && INLINE == 48);
+const _: () = assert!(size_of::<Slot>() == 64 && INLINE == 48 && std::mem::offset_of!(Payload, data) == 8);

@@ -1,6 +1,7 @@
 //! A piece of the ring: slots in a block of the arena.
 
 use crate::arena::{self, blocks, layout};
+use crate::cells::parcel;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
@@ -18,12 +19,37 @@ pub const RETURNED: u64 = 3;
 pub struct Payload {
     /// The codec's business.
     pub kind: u32,
-    /// Bytes of the message; above INLINE they lie in the block named by the first eight bytes of `data`.
+    /// Bytes of the message, with its list; above INLINE they lie in the block named by the first eight bytes of `data`.
     pub len: u32,
     pub data: [u8; INLINE],
 }
 
 impl Payload {
+    /// A message of `len` bytes in a block, of which the first `list` say what travels with it.
+    pub fn in_block(kind: u32, len: u32, block: u64, list: u32) -> Self {
+        let mut data = [0; INLINE];
+        data[..8].copy_from_slice(&block.to_le_bytes());
+        data[8..12].copy_from_slice(&list.to_le_bytes());
+        Payload { kind, len, data }
+    }
+
+    /// How many bytes at the start of its block say what travels with it: 0 if nothing does.
+    pub fn list(&self) -> usize {
+        match self.block() {
+            None => 0,
+            Some(_) => u32::from_le_bytes(self.data[8..12].try_into().expect("four bytes")) as usize,
+        }
+    }
+
+    /// Free what the message has, if no queue has it.
+    pub fn discard(&self) {
+        match self.block() {
+            Some(b) if self.list() > 0 => parcel::discard(b),
+            Some(b) => arena::free(b),
+            None => {}
+        }
+    }
+
     /// The offset of the message's block, if it has one.
     pub fn block(&self) -> Option<u64> {
         (self.len as usize > INLINE).then(|| u64::from_le_bytes(self.data[..8].try_into().expect("eight bytes")))
@@ -46,6 +72,9 @@ impl Slot {
     pub unsafe fn write(&self, p: &Payload) {
         // SAFETY: the caller's promise: nobody else touches the payload of a free slot.
         unsafe { *self.payload.get() = *p };
+        if let (Some(b), 1..) = (p.block(), p.list()) {
+            parcel::set_place(b, (self as *const Self).addr() as u64 - layout::base().addr() as u64);
+        }
     }
 
     /// # Safety

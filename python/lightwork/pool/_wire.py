@@ -29,7 +29,7 @@ from typing import Any, Protocol
 
 from .. import _native
 from ..errors import formatted
-from ..reduction import SharedCell, dumps
+from ..reduction import SharedCell, dumps, unpack
 from ._errors import MaybeEncodingError, described, quoted, rebuild_exc
 
 Function = Callable[..., Any]
@@ -125,11 +125,11 @@ class ProcessWire:
 
     def open(self, tag: int, sealed: bool, obj: Any, what: Callable[[], str]) -> tuple[bool, Any]:
         if tag == FAILED:
-            return False, unpack_failure(pickle.loads(obj) if sealed else obj)
+            return False, unpack_failure(unpack(obj) if sealed else obj)
         if not sealed:
             return True, obj
         try:
-            return True, pickle.loads(obj)
+            return True, unpack(obj)
         except BaseException as e:
             if _is_an_interrupt(e):
                 raise
@@ -192,7 +192,7 @@ class ProcessDesk:
         except Exception as e:
             return bytes(dumps(MaybeEncodingError(e, exc))), text, described(exc)
 
-    unseal = staticmethod(pickle.loads)
+    unseal = staticmethod(unpack)
 
 
 def unpack_failure(failure: Failure) -> BaseException:

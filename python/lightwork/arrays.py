@@ -1,0 +1,91 @@
+"""numpy arrays in shared memory: sending one sends a handle, and every process reads and writes the same memory.
+
+They are plain `numpy.ndarray` objects. What makes one shared is the memory it lies in, so slices, transposes and other
+views of one are shared, too, and travel as views; what numpy computes from one is not.
+"""
+
+from __future__ import annotations
+
+from multiprocessing.reduction import ForkingPickler
+from typing import TYPE_CHECKING, Any
+
+from .reduction import SharedBlock, is_for_us
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = ["ndarray", "share"]
+
+
+def ndarray(shape: Any, dtype: DTypeLike = float, fill: Any = None) -> NDArray[Any]:
+    """A new array in shared memory, C-contiguous: zeros, or `fill` everywhere.
+
+    Given to a process, put into a queue, passed to a pool's task or returned by one, it is not copied: all processes
+    have the same memory. (A pickle made otherwise holds a copy.) It lives as long as anybody has it.
+
+    `shape`: an int or a tuple of ints. Raises TypeError for a dtype that holds Python objects, ValueError for a
+    negative dimension, MemoryError (ArenaFull) for an array that cannot be had, ImportError without numpy.
+    """
+    np = _numpy("ndarray")
+    kind = np.dtype(dtype)
+    if kind.hasobject:
+        raise TypeError(f"an array of {kind} cannot be shared: Python objects belong to one process")
+    model = np.broadcast_to(np.empty((), kind), shape)  # checks the shape
+    array = on_block(SharedBlock(model.nbytes), model.shape, kind)
+    if fill is not None:
+        array[...] = fill
+    return array
+
+
+def share(array: ArrayLike) -> NDArray[Any]:
+    """A copy of an array (or of what numpy makes one of) in shared memory; see `ndarray`. One that is shared already
+    comes back as it is."""
+    np = _numpy("share")
+    given: NDArray[Any] = np.asarray(array)
+    if _block_of(given) is not None:
+        return given
+    shared = ndarray(given.shape, given.dtype)
+    shared[...] = given
+    return shared
+
+
+def _numpy(name: str) -> Any:
+    try:
+        import numpy
+    except ImportError:
+        raise ImportError(f"lightwork.{name} needs numpy: pip install numpy") from None
+    return numpy
+
+
+def on_block(block: SharedBlock, shape: Any, dtype: Any, offset: int = 0, strides: Any = None) -> NDArray[Any]:
+    """An array over (a part of) a shared block, which it holds."""
+    import numpy as np
+
+    if np.ndarray not in ForkingPickler._extra_reducers:  # type: ignore[attr-defined]
+        ForkingPickler.register(np.ndarray, _reduce)
+    return np.ndarray(shape, dtype, memoryview(block), offset, strides)  # type: ignore[arg-type]
+
+
+def _block_of(array: NDArray[Any]) -> SharedBlock | None:
+    """The shared block that an array lies in."""
+    base: Any = array.base
+    while base is not None and not isinstance(base, SharedBlock):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    return base
+
+
+def _reduce(array: NDArray[Any]) -> Any:
+    if array.base is None or not is_for_us() or (block := _block_of(array)) is None:
+        return array.__reduce_ex__(5)
+    start: int = array.__array_interface__["data"][0]
+    offset = start - block.address if array.size else 0
+    return _view, (block, array.shape, array.dtype, offset, array.strides, array.flags.writeable)
+
+
+def _view(
+    block: SharedBlock, shape: Any, dtype: np.dtype[Any], offset: int, strides: Any, writeable: bool
+) -> NDArray[Any]:
+    array = on_block(block, shape, dtype, offset, strides)
+    array.flags.writeable = writeable
+    return array

@@ -5,7 +5,7 @@
 //! | word 0 | free | |
 //! | HELD | a large block that is not yet one of the below (a span: see `heap.rs`) | freed by the next who makes a large block after the death was noticed |
 //! | CELL | a primitive or a shared array | it stays: others may hold it |
-//! | LETTER | a message that its writer is preparing | freed when the span is adopted (small), or as HELD (large) |
+//! | LETTER | a message that its writer is preparing, or a cell that is being made or freed | freed when the span is adopted (small), or as HELD (large) |
 //! | ATTACHED | a buffer that belongs to a message: `cells/parcel.rs` | as that says |
 //! | QUEUED | a message that a queue's slot names | the slot decides; what a dead writer staged the queue's recovery frees |
 

@@ -63,9 +63,8 @@ pub fn hold(offset: u64, root: u64) -> Result<(), Full> {
     insert(offset, root, MESSAGE)
 }
 
-/// This process holds the array from now on. The message that brings it holds it meanwhile.
+/// Under the lock: this process holds the array from now on. The message that brings it holds it meanwhile.
 pub fn enter(offset: u64) -> Result<(), Full> {
-    let _g = lock();
     insert(offset, members::me().word(0), MEMBER)
 }
 

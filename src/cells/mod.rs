@@ -82,12 +82,17 @@ pub fn reserve_child() -> Result<u64, members::Crowded> {
 
 /// The child of this thread runs with this pid, or (0) was not started: see `members::child_started`.
 pub fn child_started(pid: u32) {
-    child_forked();
+    child_began();
     members::child_started(pid);
 }
 
 /// What this process makes from now on the child of this thread does not inherit.
 pub fn child_forked() {
+    child_began();
+    members::child_forked();
+}
+
+fn child_began() {
     let row = members::reserved();
     cells().launches.retain(|l| l.row != row);
 }
@@ -118,11 +123,11 @@ fn ident(offset: u64) -> &'static AtomicU64 {
 
 /// A new cell of `bytes` zeroed bytes (its first word included).
 pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> {
-    let offset = match arena::alloc_zeroed(bytes, blocks::CELL) {
+    let offset = match arena::alloc_zeroed(bytes, blocks::LETTER) {
         Ok(o) => o,
         Err(full) => {
             empty_limbo();
-            arena::alloc_zeroed(bytes, blocks::CELL).map_err(|_| full)?
+            arena::alloc_zeroed(bytes, blocks::LETTER).map_err(|_| full)?
         }
     };
     let stamp = layout::header().stamps.fetch_add(1, Relaxed) + 1;
@@ -143,6 +148,7 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
         made_at(offset).store(created, Relaxed);
     }
     ident(offset).store((kind as u64) << 56 | stamp, Release);
+    blocks::set_state(offset, blocks::CELL); // the maker's death frees it until here
     Ok(Handle { offset, stamp })
 }
 
@@ -169,9 +175,14 @@ pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
 
 /// `attach` to a shared array that a message brings, which holds it meanwhile; it is freed when all have let go.
 pub fn lease(h: Handle, bytes: u64) -> Result<bool, Full> {
-    leases::enter(h.offset)?;
+    let _g = leases::lock();
     if !attach(Kind::Memory, h, bytes) {
         return Ok(false);
+    }
+    if let Err(full) = leases::enter(h.offset) {
+        drop(_g);
+        release(h.offset);
+        return Err(full);
     }
     if let Some(local) = cells().held.get_mut(&h.offset) {
         local.leased = true;
@@ -256,6 +267,10 @@ pub fn release(offset: u64) {
 fn release_sent(offset: u64, stamp: u64, local: Local) {
     let dropped = members::births();
     let _g = leases::lock();
+    if let Some(again) = cells().held.get_mut(&offset) {
+        again.created = again.created.or(local.created); // a message brought it while we waited for the lock
+        return;
+    }
     if local.leased {
         leases::leave(offset);
     }
@@ -284,6 +299,11 @@ pub fn made_at(offset: u64) -> &'static AtomicU64 {
 
 /// Free what nobody can hold any more.
 pub fn empty_limbo() {
+    while free_from_limbo() {} // a queue's messages may have held what was looked at before it
+}
+
+/// One look at each; was one freed?
+fn free_from_limbo() -> bool {
     let waiting = {
         let mut cells = cells();
         let mut waiting = std::mem::take(&mut cells.limbo);
@@ -298,6 +318,7 @@ pub fn empty_limbo() {
         });
         waiting
     };
+    let mut freed = false;
     for e in waiting {
         let _g = leases::lock(); // a shared array that was sent is freed by whoever holds it last
         if ident(e.offset).load(Acquire) & STAMP != e.stamp {
@@ -307,8 +328,10 @@ pub fn empty_limbo() {
             cells().limbo.push(e);
         } else if !escaped(e.offset) {
             gone(e.offset, e.destroy);
+            freed = true;
         }
     }
+    freed
 }
 
 /// After deaths: free what waited for them, and the large arrays that they made and nobody can have inherited.
@@ -337,6 +360,7 @@ pub fn after_deaths() {
 
 fn gone(offset: u64, destroy: fn(u64)) {
     destroy(offset);
+    blocks::set_state(offset, blocks::LETTER); // from here on our death frees it
     ident(offset).store(0, Release);
     arena::free(offset);
 }

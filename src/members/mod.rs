@@ -230,6 +230,30 @@ pub fn child_started(pid: u32) {
     }
 }
 
+/// This thread has forked, and nobody says what pid the child has: note it, so that its death is seen even if it never gets
+/// to its row.
+pub fn child_forked() {
+    let Some(m) = Member::of(RESERVED.get()) else { return };
+    let r = row(m.slot());
+    let before = r.life.load(Acquire);
+    let Some(pid) = sys::process::youngest_child() else {
+        return;
+    };
+    if r.ident.load(Acquire) != m.word(EMBRYO) {
+        return; // it has got there
+    }
+    let known = (1..layout::header().rows.load(Acquire) as usize).any(|slot| {
+        let word = row(slot).ident.load(Acquire);
+        slot != m.slot() && word & STATE != FREE && Member::of(word).and_then(pid_of) == Some(pid)
+    });
+    if known {
+        // An older child: this one was reaped already, or there is none.
+        let _ = r.ident.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
+    } else {
+        let _ = r.life.compare_exchange(before, life(m, pid), AcqRel, Relaxed);
+    }
+}
+
 fn life(m: Member, pid: u32) -> u64 {
     (m.generation() as u64) << 32 | pid as u64
 }

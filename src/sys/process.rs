@@ -43,6 +43,12 @@ pub fn is_alive(pid: u32, start: u64) -> bool {
     !ended && (start == 0 || start_time(pid).is_none_or(|s| s == start))
 }
 
+/// The child that this thread forked last, if it was not reaped yet. (The kernel lists them in that order.)
+pub fn youngest_child() -> Option<u32> {
+    let children = std::fs::read_to_string("/proc/thread-self/children").ok()?;
+    children.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
 /// Is this the process's first thread, the one whose interpreter thread runs signal handlers and finalization?
 pub fn in_main_thread() -> bool {
     // SAFETY: a plain query.

@@ -33,7 +33,7 @@ from queue_items import Evil
 import lightwork as mp
 
 #: Messages of at_random() that each test of them sends.
-RANDOM = 40
+RANDOM = 25
 
 
 def check(keys: list[Key], got: list[Any]) -> None:
@@ -100,7 +100,7 @@ def test_objects_and_sizes(make: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_size_about_the_limit(kind: str) -> None:
-    keys = [("of bytes", kind, LARGE + d) for d in range(-300, 301)]
+    keys = [("of bytes", kind, LARGE + d) for d in range(-150, 151)]
     check(keys, through(mp.Queue(), keys))
 
 
@@ -240,7 +240,7 @@ def receive_numbered(q: Any, count: int) -> list[tuple[int, int]]:
 
 
 def test_several_writers_and_readers(ctx: Any) -> None:
-    q, count = ctx.Queue(), 150
+    q, count = ctx.Queue(), 70
     writers = [ctx.Process(target=send_numbered, args=(q, who, count)) for who in range(2)]
     readers = [ctx.Process(target=receive_numbered, args=(q, count)) for _ in range(2)]
     for p in writers + readers:

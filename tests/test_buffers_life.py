@@ -12,6 +12,7 @@ import pytest
 from buffer_cases import LARGE, MIB, differences, np
 from conftest import wait_until
 from pool_tasks import SOON, Watched, die, meet_all
+from queue_items import KillsItsReader
 
 import lightwork as mp
 
@@ -104,43 +105,13 @@ def change_kept(name: str, value: int) -> None:
     _kept[name][:] = value
 
 
-def test_a_task_writes_into_its_own_copy(ctx: Any) -> None:
-    with ctx.Pool(2) as pool:
+def test_a_tasks_arguments_and_results_are_not_its_callers(ctx: Any) -> None:
+    with ctx.Pool(1) as pool:
         for size in SIZES:
             a = numbered(0, size)
             assert pool.map(overwrite, [a] * 6, chunksize=1) == [-size] * 6
             assert pool.apply(overwrite, (a,)) == -size
             assert not differences(a, numbered(0, size))
-
-
-def test_an_argument_is_what_it_was_when_the_call_began(ctx: Any) -> None:
-    a = numbered(0)
-    begun, go = ctx.Event(), ctx.Event()
-    with ctx.Pool(1) as pool:
-        meet_all(ctx, pool, 1)
-        first = pool.apply_async(wait_for, (begun, go))  # what follows stays in the queue
-        assert begun.wait(SOON)
-        results = []
-        for i in range(5):
-            a[:] = i
-            results.append(pool.apply_async(first_and_last, (a,)))
-        a[:] = -1
-        go.set()
-        assert first.get(SOON)
-        assert [result.get(SOON) for result in results] == [(i, i) for i in range(5)]
-
-
-def wait_for(begun: Any, go: Any) -> bool:
-    begun.set()
-    return bool(go.wait(SOON))
-
-
-def first_and_last(a: Any) -> tuple[int, int]:
-    return int(a[0]), int(a[-1])
-
-
-def test_what_a_worker_keeps_of_an_argument_or_a_result_is_its_own(ctx: Any) -> None:
-    with ctx.Pool(1) as pool:
         a = numbered(5)
         result = pool.apply(keep, ("a", a))
         result[:] = 1
@@ -152,6 +123,34 @@ def test_what_a_worker_keeps_of_an_argument_or_a_result_is_its_own(ctx: Any) -> 
         pool.apply(change_kept, ("a", 3))
         assert not differences(once_more, numbered(5))
         assert (result == 1).all() and (pool.apply(kept, ("a",)) == 3).all()
+
+
+def test_what_calls_and_maps_are_given_is_what_it_was_when_they_began(ctx: Any) -> None:
+    a = numbered(0)
+    bound = partial(add_bound, a)
+    begun, go = ctx.Event(), ctx.Event()
+    with ctx.Pool(1) as pool:
+        first = pool.apply_async(wait_for, (begun, go))  # what follows stays in the queue
+        assert begun.wait(SOON)
+        calls, maps = [], []
+        for i in range(5):
+            a[:] = 100 * i
+            calls.append(pool.apply_async(first_and_last, (a,)))
+            maps.append(pool.map_async(bound, range(20), 1 + i))  # several maps of one function at once
+        a[:] = -1
+        go.set()
+        assert first.get(SOON)
+        assert [call.get(SOON) for call in calls] == [(100 * i, 100 * i) for i in range(5)]
+        assert [a_map.get(SOON) for a_map in maps] == [[200 * i + x for x in range(20)] for i in range(5)]
+
+
+def wait_for(begun: Any, go: Any) -> bool:
+    begun.set()
+    return bool(go.wait(SOON))
+
+
+def first_and_last(a: Any) -> tuple[int, int]:
+    return int(a[0]), int(a[-1])
 
 
 # -- kept
@@ -189,12 +188,12 @@ def test_arrays_outlive_their_queue_and_their_pool(ctx: Any) -> None:
     q.put(numbered(2))
     q.close()
     del q
-    pool = ctx.Pool(2)
+    pool = ctx.Pool(1)
     results = pool.map(numbered, range(6))
     pool.close()
     pool.join()
     with ctx.Pool(1) as pool:  # ended by terminate()
-        results += pool.map(numbered, range(6, 12))
+        results += pool.map(keep_nothing, map(numbered, range(6, 12)), 1)
     del pool
     other = ctx.Queue()
     churn(other)
@@ -225,11 +224,6 @@ def test_a_received_array_is_sent_on_and_on(ctx: Any) -> None:
         assert p.exitcode == 0
     got = [queues[-1].get(timeout=SOON) for _ in range(count)]  # all who had them before have ended
     assert not differences(got, [{"a": numbered(i), "part": numbered(i)[5:-5]} for i in range(count)])
-    with ctx.Pool(1) as pool:
-        again = pool.map(keep_nothing, got, chunksize=1)
-        for _ in range(3):
-            again = pool.map(keep_nothing, again)
-    assert not differences(again, got)
 
 
 def keep_nothing(x: Any) -> Any:
@@ -360,19 +354,6 @@ def test_a_death_takes_only_the_dead_ones_copies(ctx: Any) -> None:
     assert not differences(mine, [numbered(i) for i in range(8)])
 
 
-class KillsItsReader:
-    """Unpickles in the process that made it, and nowhere else."""
-
-    def __reduce__(self) -> Any:
-        return _die_unless, (os.getpid(),)
-
-
-def _die_unless(pid: int) -> str:
-    if os.getpid() != pid:
-        die()
-    return "survived"
-
-
 def get_one(q: Any) -> None:
     q.get()
 
@@ -395,11 +376,20 @@ def add_or_die(died: Any, a: Any, x: int) -> int:
     return int(a[-1])
 
 
-def test_a_task_begun_again_gets_its_arguments_again(ctx: Any) -> None:
-    a, died = numbered(0), ctx.Value("i", 0)
-    with ctx.Pool(2) as pool:
-        got = pool.starmap(add_or_die, [(died, a, x) for x in range(8)], chunksize=1, retries=1)
-    assert got == [BIG - 1 + x for x in range(8)] and died.value == 1
+def die_or_add(died: Any, a: Any, x: int) -> int:
+    if x == 3 and died.exchange(1) == 0:
+        die()
+    return add_bound(a, x)
+
+
+def test_what_is_begun_again_is_given_the_same_again(ctx: Any) -> None:
+    a, died = numbered(0), [ctx.Value("i", 0), ctx.Value("i", 0)]
+    want = [BIG - 1 + x for x in range(40)]
+    with ctx.Pool(1) as pool:
+        assert pool.starmap(add_or_die, [(died[0], a, x) for x in range(8)], chunksize=1, retries=1) == want[:8]
+        assert pool.map(partial(die_or_add, died[1], a), range(40), 5, retries=1) == want
+        assert pool.map(partial(add_bound, a), range(5)) == want[:5]
+    assert [value.value for value in died] == [1, 1]
     assert not differences(a, numbered(0))
 
 
@@ -427,7 +417,7 @@ def sum_of(x: int, *, table: dict[str, Any], scale: int) -> int:
 
 
 def test_an_array_bound_to_a_map(ctx: Any) -> None:
-    with ctx.Pool(2) as pool:
+    with ctx.Pool(1) as pool:
         for size in SIZES:
             a = numbered(10, size)
             table = {"a": a, "b": a[::-1]}
@@ -441,18 +431,6 @@ def test_an_array_bound_to_a_map(ctx: Any) -> None:
             assert pool.map(lambda x, a=a: int(a[x]), range(50)) == [10 + x for x in range(50)]
 
 
-def test_a_bound_array_is_what_it_was_when_the_map_began(ctx: Any) -> None:
-    a = numbered(0)
-    bound = partial(add_bound, a)
-    with ctx.Pool(2) as pool:
-        results = []
-        for i in range(6):
-            a[:] = 100 * i
-            results.append(pool.map_async(bound, range(20), 1 + i))  # several maps of one function at once
-        a[:] = -1
-        assert [result.get(SOON) for result in results] == [[200 * i + x for x in range(20)] for i in range(6)]
-
-
 def mark(a: Any, _: int) -> tuple[int, set[int]]:
     """Write this worker's mark, and return it with all that is there."""
     seen = set(a[::50].tolist())
@@ -462,8 +440,8 @@ def mark(a: Any, _: int) -> tuple[int, set[int]]:
 
 def test_what_a_worker_writes_into_a_bound_array_no_other_sees(ctx: Any) -> None:
     a = np.zeros(BIG, "i8")
-    with ctx.Pool(3) as pool:
-        meet_all(ctx, pool, 3)
+    with ctx.Pool(2) as pool:
+        meet_all(ctx, pool, 2)
         for chunksize in (1, 5, None):
             for pid, seen in pool.map(partial(mark, a), range(60), chunksize):
                 assert seen <= {0, pid}
@@ -473,22 +451,8 @@ def test_what_a_worker_writes_into_a_bound_array_no_other_sees(ctx: Any) -> None
 
 def test_workers_that_come_later_get_what_is_bound(ctx: Any) -> None:
     a = numbered(0)
-    with ctx.Pool(2, maxtasksperchild=2) as pool:
-        assert pool.map(partial(add_bound, a), range(6), 1) == [BIG - 1 + x for x in range(6)]
-
-
-def die_or_add(died: Any, a: Any, x: int) -> int:
-    if x == 3 and died.exchange(1) == 0:
-        die()
-    return add_bound(a, x)
-
-
-def test_a_page_begun_again_gets_what_is_bound_again(ctx: Any) -> None:
-    a, died = numbered(0), ctx.Value("i", 0)
-    with ctx.Pool(2) as pool:
-        assert pool.map(partial(die_or_add, died, a), range(40), 5, retries=1) == [BIG - 1 + x for x in range(40)]
-        assert pool.map(partial(add_bound, a), range(5)) == [BIG - 1 + x for x in range(5)]
-    assert died.value == 1
+    with ctx.Pool(1, maxtasksperchild=2) as pool:
+        assert pool.map(partial(add_bound, a), range(4), 1) == [BIG - 1 + x for x in range(4)]
 
 
 # -- memory
@@ -509,7 +473,7 @@ def test_what_was_received_and_dropped_is_given_back() -> None:
 
 def test_what_tasks_were_given_and_returned_is_given_back(ctx: Any) -> None:
     a = numbered(0, MIB // 8)
-    with ctx.Pool(2) as pool:
+    with ctx.Pool(1) as pool:
         before = used()
         for _ in range(20):
             assert all((result == a).all() for result in pool.map(keep_nothing, [a, a], 1))

@@ -192,13 +192,10 @@ def test_an_array_beside_what_cannot_be_unpickled() -> None:
 # -- a queue, between processes
 
 
-def tell_what_is_wrong(source: Any, sink: Any) -> None:
+def tell_what_is_wrong_then_put(source: Any, back: Any, sink: Any, keys: list[Key]) -> None:
     while (item := source.get()) is not None:
         key, got = item
-        sink.put(wrong(key, got))
-
-
-def put_cases(sink: Any, keys: list[Key]) -> None:
+        back.put(wrong(key, got))
     for key in keys:
         sink.put(build(key))
 
@@ -211,18 +208,15 @@ def random_keys() -> list[Key]:
 def test_a_queue_to_a_child_and_from_it(ctx: Any) -> None:
     keys = mixed_keys() + random_keys()
     there, back, sink = ctx.Queue(), ctx.Queue(), ctx.Queue()
-    reader = ctx.Process(target=tell_what_is_wrong, args=(there, back))
-    writer = ctx.Process(target=put_cases, args=(sink, keys))
-    reader.start()
-    writer.start()
+    p = ctx.Process(target=tell_what_is_wrong_then_put, args=(there, back, sink, keys))
+    p.start()
     for key in keys:
         there.put((key, build(key)))
     there.put(None)
     assert not [text for _ in keys for text in back.get(timeout=SOON)]
     check(keys, [sink.get(timeout=SOON) for _ in keys])
-    for p in (reader, writer):
-        p.join()
-        assert p.exitcode == 0
+    p.join()
+    assert p.exitcode == 0
 
 
 def send_numbered(q: Any, who: int, count: int) -> None:
@@ -241,13 +235,14 @@ def receive_numbered(q: Any, count: int) -> list[tuple[int, int]]:
 
 def test_several_writers_and_readers(ctx: Any) -> None:
     q, count = ctx.Queue(), 70
-    writers = [ctx.Process(target=send_numbered, args=(q, who, count)) for who in range(2)]
+    writer = ctx.Process(target=send_numbered, args=(q, 0, count))
     readers = [ctx.Process(target=receive_numbered, args=(q, count)) for _ in range(2)]
-    for p in writers + readers:
+    for p in (writer, *readers):
         p.start()
+    send_numbered(q, 1, count)
     got = [pair for p in readers for pair in p.result(SOON)]
     assert sorted(got) == [(who, i) for who in range(2) for i in range(count)]
-    for p in writers + readers:
+    for p in (writer, *readers):
         p.join()
 
 
@@ -291,8 +286,8 @@ def test_arguments_of_a_pools_tasks(ctx: Any) -> None:
     keys = mixed_keys() + random_keys()
     with ctx.Pool(2) as pool:
         found = pool.starmap(wrong, ((key, build(key)) for key in keys))
-        found += pool.starmap(wrong, [(key, build(key)) for key in keys[::5]], chunksize=7)
-        results = [pool.apply_async(wrong, (key, build(key))) for key in keys[::5]]
+        found += pool.starmap(wrong, [(key, build(key)) for key in keys[::10]], chunksize=7)
+        results = [pool.apply_async(wrong, (key, build(key))) for key in keys[::10]]
         found += [result.get(SOON) for result in results]
         for key in keys[::11]:
             found += [
@@ -306,7 +301,7 @@ def test_results_of_a_pools_tasks(ctx: Any) -> None:
     keys = mixed_keys() + random_keys()
     with ctx.Pool(2) as pool:
         check(keys, pool.map(build, keys))
-        check(keys[::3], list(pool.imap(build, keys[::3])))
+        check(keys[::6], list(pool.imap(build, keys[::6])))
         for key in keys[::11]:
             check([key, key], [pool.apply(build, (key,)), pool.submit(build, key).result()])
         for key in keys[::29]:

@@ -22,7 +22,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 # What is installed beside the standard library.
-RIVALS = ("lightwork", "faster-fifo", "joblib", "mpire", "pebble", "numpy")
+RIVALS = ("lightwork", "faster-fifo", "joblib", "mpire", "pebble", "ray", "numpy", "scipy")
 
 
 @dataclass(frozen=True)

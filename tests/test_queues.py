@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import queue
 import signal
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import wait_until
-from queue_items import Evil, Raises
+from queue_items import Evil, KillsItsReader, Raises
 
 import lightwork as mp
 from lightwork import queues
@@ -43,17 +42,6 @@ def numbered(q: Any, who: int, n: int) -> None:
 
 def take(q: Any, sink: Any, n: int) -> None:
     sink.put([q.get() for _ in range(n)])
-
-
-class KillsItsReader:
-    def __reduce__(self) -> Any:
-        return _die_unless, (os.getpid(),)
-
-
-def _die_unless(pid: int) -> str:
-    if os.getpid() != pid:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "survived"
 
 
 @pytest.mark.parametrize("obj", OBJECTS, ids=lambda o: repr(o)[:20])

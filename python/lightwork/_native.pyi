@@ -13,6 +13,7 @@ __all__ = [
     "Lock",
     "Memory",
     "Packed",
+    "Private",
     "Queue",
     "Rows",
     "Semaphore",
@@ -147,6 +148,12 @@ class SimpleQueue:
     def _tell_taken(self) -> None: ...
     def _wait_for_message(self, timeout: float | None = None) -> bool: ...
     def _handle(self, escapes: bool) -> _Name: ...
+
+@final
+class Private:
+    def __new__(cls, memory: Memory) -> Self: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @disjoint_base
 class Memory:

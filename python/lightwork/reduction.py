@@ -60,9 +60,20 @@ class _Packing(threading.local):
 _packing = _Packing()
 
 
-def pack(obj: object) -> Any:
+class PickledBy:
+    """An object for a message, and the class of the pickler to use for it."""
+
+    def __init__(self, pickler: Any, obj: object) -> None:
+        self.pickler = pickler
+        self.obj = obj
+
+
+def pack(obj: Any) -> Any:
     """Pickle `obj` for a message: the pickle, or (pickle, large buffers beside it, shared blocks that it names). Raises
     what its pickling raises."""
+    make: Any = pickle.Pickler
+    if type(obj) is PickledBy:
+        make, obj = obj.pickler, obj.obj
     buffer, outer = io.BytesIO(), _packing.blocks
     buffers: list[memoryview] = []
     blocks: list[Any] = []
@@ -76,8 +87,9 @@ def pack(obj: object) -> Any:
 
     _packing.blocks = blocks
     try:
-        pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=keep)
-        pickler.dispatch_table = _TABLE
+        pickler = make(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=keep)
+        if make is pickle.Pickler:
+            pickler.dispatch_table = _TABLE
         pickler.dump(obj)
     finally:
         _packing.blocks = outer

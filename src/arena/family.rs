@@ -4,13 +4,15 @@ use super::layout::{self, GRANULE, Header, MAGIC, VERSION};
 use crate::sys::memory;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::sync::{Mutex, OnceLock};
 
 const LARGEST: u64 = 1 << 40;
 const SMALLEST: u64 = 64 << 20;
 
 static FD: AtomicI32 = AtomicI32::new(-1);
+/// Which file it is: programs close descriptors that they do not know (`os.closerange`), and numbers are used again.
+static FILE: OnceLock<(u64, u64)> = OnceLock::new();
 
 /// One thread at a time makes or joins; the base is stored last, so who sees it sees the whole. (A forking thread is never
 /// inside: both run attached to the interpreter, without a pause.)
@@ -96,11 +98,28 @@ fn other(why: &str) -> Error {
 
 fn keep(fd: OwnedFd) {
     use std::os::fd::IntoRawFd;
+    if let Ok(file) = memory::identity(fd.as_raw_fd()) {
+        let _ = FILE.set(file);
+    }
     FD.store(fd.into_raw_fd(), Release);
 }
 
 pub fn fd() -> i32 {
     FD.load(Acquire)
+}
+
+/// Map a part of the arena once more, or otherwise.
+///
+/// # Safety
+/// As for `memory::map_part`.
+pub unsafe fn map_part(offset: u64, len: usize, view: memory::View) -> Result<*mut u8> {
+    if FILE.get() != Some(&memory::identity(fd())?) {
+        return Err(Error::other(
+            "the program has closed the descriptor of lightwork's shared memory",
+        ));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { memory::map_part(fd(), offset, len, view) }
 }
 
 /// This family's number; 0 before there is an arena.

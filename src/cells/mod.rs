@@ -4,6 +4,7 @@ pub mod barrier;
 pub mod event;
 pub mod leases;
 pub mod lock;
+pub mod own;
 pub mod parcel;
 pub mod rows;
 pub mod semaphore;
@@ -204,6 +205,7 @@ pub fn adopt(offset: u64) {
         destroy: |_| {},
     };
     cells.held.insert(offset, local);
+    own::note(offset);
 }
 
 /// A further handle object of a cell that this process holds.
@@ -359,6 +361,9 @@ pub fn after_deaths() {
 }
 
 fn gone(offset: u64, destroy: fn(u64)) {
+    if ident(offset).load(Acquire) >> 56 == Kind::Memory as u64 && !own::forget(offset) {
+        return;
+    }
     destroy(offset);
     blocks::set_state(offset, blocks::LETTER); // from here on our death frees it
     ident(offset).store(0, Release);

@@ -1,9 +1,11 @@
 //! A block of shared bytes as a writable buffer: what ctypes objects lie in.
 
 use super::handle::{Name, Share, share};
-use crate::arena::at;
+use crate::arena::layout::GRANULE;
+use crate::arena::{at, family};
 use crate::cells::parcel::{Entry, HEADER};
 use crate::cells::{self, Handle, Kind};
+use crate::sys::memory::{self, View};
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -85,17 +87,68 @@ impl Memory {
     /// Called by the interpreter with a valid `view`.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let this = slf.get();
-        // SAFETY: `view` comes from the interpreter; the memory lives as long as the object, which the view holds.
-        let r = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                this.address().cast(),
-                this.nbytes as ffi::Py_ssize_t,
-                0,
-                flags,
-            )
-        };
-        if r == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+        // SAFETY: the caller's promise; the memory lives as long as the object.
+        unsafe { expose(&slf, this.address(), this.nbytes, view, flags) }
     }
+}
+
+/// A private view of shared bytes that nobody writes to any more: what is written to it stays in this process, and only in
+/// this view. Raises OSError if it cannot be mapped.
+#[pyclass(frozen, module = "lightwork._native")]
+pub struct Private {
+    mapped: usize,
+    memory: Py<Memory>,
+}
+
+impl Private {
+    fn len(memory: &Memory) -> usize {
+        HEADER as usize + memory.nbytes
+    }
+}
+
+#[pymethods]
+impl Private {
+    #[new]
+    fn new(memory: Bound<'_, Memory>) -> PyResult<Self> {
+        let (offset, len) = (memory.get().share.offset(), Self::len(memory.get()));
+        if !offset.is_multiple_of(GRANULE) {
+            return Err(PyValueError::new_err("only a large block can be mapped on its own"));
+        }
+        // SAFETY: a new place.
+        let mapped = unsafe { family::map_part(offset, len, View::Private) }?.expose_provenance();
+        Ok(Private {
+            mapped,
+            memory: memory.unbind(),
+        })
+    }
+
+    /// # Safety
+    /// Called by the interpreter with a valid `view`.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let at = std::ptr::with_exposed_provenance_mut::<u8>(slf.get().mapped + HEADER as usize);
+        // SAFETY: the caller's promise; the mapping lives as long as the object.
+        unsafe { expose(&slf, at, slf.get().memory.get().nbytes, view, flags) }
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        let at = std::ptr::with_exposed_provenance_mut(self.mapped);
+        // SAFETY: no view of it is left, or it would hold this object.
+        unsafe { memory::unmap(at, Self::len(self.memory.get()) as u64) };
+    }
+}
+
+/// # Safety
+/// `view` comes from the interpreter; the bytes live as long as `owner`.
+unsafe fn expose<T>(
+    owner: &Bound<'_, T>,
+    at: *mut u8,
+    nbytes: usize,
+    view: *mut ffi::Py_buffer,
+    flags: c_int,
+) -> PyResult<()> {
+    // SAFETY: the caller's promise; the view holds the owner.
+    let r = unsafe { ffi::PyBuffer_FillInfo(view, owner.as_ptr(), at.cast(), nbytes as ffi::Py_ssize_t, 0, flags) };
+    if r == 0 { Ok(()) } else { Err(PyErr::fetch(owner.py())) }
 }

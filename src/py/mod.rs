@@ -60,6 +60,7 @@ fn child_started(pid: u32) {
 #[pyfunction]
 fn before_fork() -> PyResult<()> {
     if !arena::layout::base().is_null() {
+        cells::own::before_fork();
         cells::reserve_child().map_err(crowded)?;
     }
     Ok(())
@@ -77,6 +78,7 @@ fn after_fork_in_parent() {
 #[pyfunction]
 fn after_fork_in_child() -> PyResult<()> {
     if !arena::layout::base().is_null() {
+        cells::own::after_fork();
         members::join().map_err(crowded)?;
     }
     Ok(())
@@ -132,7 +134,7 @@ mod _native {
     #[pymodule_export]
     use super::locks::{Lock, Semaphore};
     #[pymodule_export]
-    use super::memory::Memory;
+    use super::memory::{Memory, Private};
     #[pymodule_export]
     use super::queue::{Queue, SimpleQueue};
     #[pymodule_export]

@@ -59,6 +59,56 @@ pub fn map(fd: RawFd, size: u64) -> Result<*mut u8> {
     }
 }
 
+/// Where a mapping of a part of the file goes, and how.
+pub enum View {
+    /// To a new place; writes stay in this process.
+    Private,
+    /// Over what is mapped there; writes stay in this process, and those of others before the first one here are seen.
+    PrivateAt(*mut u8),
+    /// Over what is mapped there.
+    SharedAt(*mut u8),
+}
+
+/// Map `len` bytes of the file from the page-aligned `offset` on.
+///
+/// # Safety
+/// What a fixed place has mapped must be the same part of the same file.
+pub unsafe fn map_part(fd: RawFd, offset: u64, len: usize, view: View) -> Result<*mut u8> {
+    let (at, flags) = match view {
+        View::Private => (std::ptr::null_mut(), libc::MAP_PRIVATE),
+        View::PrivateAt(at) => (at, libc::MAP_PRIVATE | libc::MAP_FIXED),
+        View::SharedAt(at) => (at, libc::MAP_SHARED | libc::MAP_FIXED),
+    };
+    // SAFETY: the caller's promise; at a new place nothing exists.
+    let p = unsafe {
+        libc::mmap(
+            at.cast(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags | libc::MAP_NORESERVE,
+            fd,
+            offset as libc::off_t,
+        )
+    };
+    if p == libc::MAP_FAILED {
+        return Err(Error::last_os_error());
+    }
+    Ok(p.cast())
+}
+
+/// Which file a descriptor is: device and number.
+pub fn identity(fd: RawFd) -> Result<(u64, u64)> {
+    // SAFETY: an all-zero stat is a valid place for the result.
+    unsafe {
+        let mut st: libc::stat = std::mem::zeroed();
+        if libc::fstat(fd, &mut st) == 0 {
+            Ok((st.st_dev, st.st_ino))
+        } else {
+            Err(Error::last_os_error())
+        }
+    }
+}
+
 /// Take the mapping of `map` away again.
 ///
 /// # Safety

@@ -165,6 +165,13 @@ class Engine:
         except Exception as e:
             self.settle(job, index, False, e)
 
+    def bind(self, func: Callable[..., Any]) -> Any:
+        """What to `send` in the place of a function that many pieces share."""
+        try:
+            return self.wire.bind(func)
+        except Exception:
+            return func  # each piece fails with that
+
     def settle(self, job: Job, index: int, ok: bool, value: Any, nanoseconds: int = 0) -> None:
         """Take the outcome of a piece that did not come from a worker."""
         if job.settle(index, ok, value, nanoseconds):

@@ -69,6 +69,7 @@ class Stream(Retries):
         self._under_way: dict[int, bool] = {}
         self._engine = engine
         self._func = func
+        self._bound: Any = None
         self._items = iter(iterable)
         self._window = window
         self._submitting = threading.Lock()
@@ -106,11 +107,14 @@ class Stream(Retries):
         self._under_way[index] = True
         self.submitted += 1
         tag = CALL if self.chunksize == 1 else MAP if self.timeout is None else MAP | ONE_BY_ONE
-        self._engine.send(self, index, tag, self._func, chunk)
+        if self._bound is None:
+            self._bound = self._engine.bind(self._func)
+        self._engine.send(self, index, tag, self._bound, chunk)
 
     def _end(self) -> None:
         self.exhausted = True
         self._items = iter(())
+        self._bound = None
         if not self._under_way:
             self._engine.finish(self)
 

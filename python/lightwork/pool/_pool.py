@@ -22,7 +22,8 @@ from ._engine import CLOSE, RUN, TERMINATE, Engine
 from ._futures import Future, FutureJob
 from ._imap import IMapIterator, IMapUnorderedIterator, Stream
 from ._jobs import ApplyResult, Callback, MapResult, name
-from ._wire import CALL, CALL_WITH_KEYWORDS, MAP, ONE_BY_ONE, STARMAP, Errand, ProcessDesk, ProcessWire
+from ._packing import Errand
+from ._wire import CALL, CALL_WITH_KEYWORDS, MAP, ONE_BY_ONE, STARMAP, ProcessDesk, ProcessWire
 from ._worker import serve
 
 T = TypeVar("T")
@@ -301,8 +302,9 @@ class Pool:
             return None  # it cannot be hashed
 
     def _submit_pages(self, job: MapResult[T], tag: int, func: Callable[..., T], items: Any, starts: list[int]) -> None:
+        bound = self._engine.bind(func)
         for index in range(len(starts) - 1):
-            self._engine.send(job, index, tag, func, items[starts[index] : starts[index + 1]])
+            self._engine.send(job, index, tag, bound, items[starts[index] : starts[index + 1]])
 
     def _failed_map(
         self, func: Any, error: Exception, callback: Callback | None, error_callback: Callback | None

@@ -14,23 +14,20 @@ the parent sent after the death has read them all; what the row still claims the
 
 from __future__ import annotations
 
-import io
 import pickle
 import queue
 import threading
 import time
-from collections import ChainMap, deque
+from collections import deque
 from collections.abc import Callable
-from functools import cache
-from importlib import import_module
-from multiprocessing.reduction import ForkingPickler
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 from .. import _native
 from ..errors import formatted
-from ..reduction import SharedCell, dumps, unpack
+from ..reduction import PickledBy, SharedCell, dumps, unpack
 from ._errors import MaybeEncodingError, described, quoted, rebuild_exc
+from ._packing import UNPICKLABLE, Bound, cloud_pickler
 
 Function = Callable[..., Any]
 Failure = tuple[Any, str, str]
@@ -42,7 +39,7 @@ Sink = Callable[[Outcome], object]
 CALL, CALL_WITH_KEYWORDS, MAP, STARMAP, LEAVE = range(5)
 KIND = 7
 BY_VALUE = 8
-"""Flag: the function may keep state, so each task has a copy of its own."""
+"""Flag: the function has no name, and may keep state: it comes with the object, and each task has a copy of its own."""
 ONE_BY_ONE = 16
 """Flag: say which item of a page is worked on, for each."""
 
@@ -57,6 +54,9 @@ class Wire(Protocol):
 
     def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
         """Queue a task. Raises what pickling it raises."""
+
+    def bind(self, func: Function) -> Any:
+        """What to send in the place of a function that many tasks of one job share. Raises what pickling it raises."""
 
     def receive(self, sink: Sink, timeout: float | None) -> int:
         """Give all outcomes that are there to `sink`, waiting at most `timeout` seconds for the first."""
@@ -98,30 +98,29 @@ class ProcessWire:
 
     def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
         word = self._words.get(func) if type(func) in _BY_NAME else None
-        if word is None:
-            word, by_name = self._word(func)
-            if not by_name:
-                tag |= BY_VALUE
+        if word is None and (word := self._word(func)) is None:
+            word, obj = b"", (func, obj)
+            tag |= BY_VALUE
         try:
             self.tasks.put(job, index, tag, word, obj)
-        except (pickle.PicklingError, AttributeError, TypeError):
+        except UNPICKLABLE as e:
             try:
-                packed = _cloud_dumps(obj)
-            except Exception:
-                packed = None
-            if packed is None:
-                raise
-            self.tasks.put(job, index, tag, word, Sealed(packed))
+                self.tasks.put(job, index, tag, word, PickledBy(cloud_pickler(), obj))
+            except UNPICKLABLE:
+                raise e from None
 
-    def _word(self, func: Function) -> tuple[bytes, bool]:
-        """The function's pickle, and whether that is only its name; such ones are remembered."""
+    def bind(self, func: Function) -> Any:
+        return func if self._word(func) is not None else Bound(func)
+
+    def _word(self, func: Function) -> bytes | None:
+        """A pickle of the function's name, if it has one; remembered."""
         if type(func) in _BY_NAME and isinstance(getattr(func, "__self__", None), ModuleType | None):
             try:
                 word = self._words[func] = pickle.dumps(func, 2)
-                return word, True
-            except (pickle.PicklingError, AttributeError, TypeError):
+                return word
+            except UNPICKLABLE:
                 pass  # it has no name that leads to it
-        return dumps_portably(func), False
+        return None
 
     def open(self, tag: int, sealed: bool, obj: Any, what: Callable[[], str]) -> tuple[bool, Any]:
         if tag == FAILED:
@@ -162,17 +161,20 @@ class ProcessDesk:
         """Wait for a task and claim it: (job, index, tag, function's word, sealed, object)."""
         return self.tasks.take(self.rows, self.slot)
 
-    def function(self, tag: int, word: bytes) -> Function:
-        """The function that a task names. Raises what unpickling it raises."""
-        func: Function | None = self._functions.get(word)
-        if func is None:
-            self.progress(*EVERY)
-            func = pickle.loads(word)
-            assert func is not None
-            self.progress(0, 1)
-            if not tag & BY_VALUE:
-                self._functions[word] = func
-        return func
+    def load(self, tag: int, word: bytes, sealed: bool, obj: Any) -> tuple[Function, Any]:
+        """The function and the object of a task. Raises what unpickling them raises."""
+        func: Function | None = None if tag & BY_VALUE else self._functions.get(word)
+        if func is not None:
+            return func, unpack(obj) if sealed else obj
+        self.progress(*EVERY)
+        if tag & BY_VALUE:
+            func, obj = unpack(obj)
+        else:
+            func = self._functions[word] = pickle.loads(word)
+            obj = unpack(obj) if sealed else obj
+        assert func is not None
+        self.progress(0, 1)
+        return func, obj
 
     def reply(self, tag: int, obj: Any) -> None:
         """Send the outcome of the claimed task, and let go of it. Raises what pickling raises."""
@@ -191,8 +193,6 @@ class ProcessDesk:
             return bytes(dumps(exc)), text, described(exc)
         except Exception as e:
             return bytes(dumps(MaybeEncodingError(e, exc))), text, described(exc)
-
-    unseal = staticmethod(unpack)
 
 
 def unpack_failure(failure: Failure) -> BaseException:
@@ -254,6 +254,9 @@ class ThreadWire:
     def mark(self, number: int) -> None:
         self.reply((0, number, MARK, 0, False, None))
 
+    def bind(self, func: Function) -> Any:
+        return func
+
     def withdraw(self, jobs: set[int]) -> list[int]:
         kept, taken = [], []
         try:
@@ -291,8 +294,8 @@ class ThreadDesk:
         """(job or 0, index, seconds on this item)."""
         return *self._claim, time.monotonic() - self._since
 
-    def function(self, tag: int, word: Function) -> Function:
-        return word
+    def load(self, tag: int, word: Function, sealed: bool, obj: Any) -> tuple[Function, Any]:
+        return word, obj
 
     def reply(self, tag: int, obj: Any) -> None:
         claim, self._claim = self._claim, (0, 0)
@@ -306,10 +309,6 @@ class ThreadDesk:
 
     def pack_failure(self, exc: BaseException) -> Any:
         return exc
-
-    @staticmethod
-    def unseal(obj: Any) -> Any:
-        return obj
 
 
 class SerialWire(ThreadWire):
@@ -329,66 +328,3 @@ class SerialDesk(ThreadDesk):
         if isinstance(obj, KeyboardInterrupt) and tag == FAILED:
             raise obj  # meant for the program
         super().reply(tag, obj)
-
-
-# -- pickling
-
-
-class Sealed:
-    """Something that only cloudpickle could pickle: unpickles as what it was."""
-
-    def __init__(self, packed: bytes) -> None:
-        self._packed = packed
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return pickle.loads, (self._packed,)
-
-
-class Errand:
-    """A worker's initializer and its arguments. Pickled apart, so that what cannot be unpickled is reported by the
-    worker's loop and not only printed by a process that could not start."""
-
-    def __init__(self, func: Function, args: Any) -> None:
-        self._work = func, args
-
-    def __call__(self) -> None:
-        func, args = self._work
-        func(*args)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _SealedErrand, (dumps_portably(self._work),)
-
-
-class _SealedErrand:
-    def __init__(self, packed: bytes) -> None:
-        self._packed = packed
-
-    def __call__(self) -> None:
-        func, args = pickle.loads(self._packed)
-        func(*args)
-
-
-def dumps_portably(obj: object) -> bytes:
-    """Pickle, or what cloudpickle makes of lambdas, closures and the like; pickle's own error if neither can."""
-    try:
-        return bytes(dumps(obj))
-    except (pickle.PicklingError, AttributeError, TypeError):
-        try:
-            return _cloud_dumps(obj)
-        except Exception:
-            pass
-        raise
-
-
-def _cloud_dumps(obj: object) -> bytes:
-    buffer = io.BytesIO()
-    _cloud_pickler()(buffer, pickle.HIGHEST_PROTOCOL).dump(obj)
-    return buffer.getvalue()
-
-
-@cache
-def _cloud_pickler() -> Any:
-    cloudpickle: Any = import_module("cloudpickle")  # only where pickle fails: it costs 20 ms
-    forking: Any = ForkingPickler
-    table = ChainMap(forking._extra_reducers, cloudpickle.Pickler.dispatch_table)
-    return type("CloudPickler", (cloudpickle.Pickler,), {"dispatch_table": table})

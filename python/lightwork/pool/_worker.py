@@ -75,7 +75,7 @@ def run_one(desk: Desk) -> None:
 
 
 def _serve(desk: Desk, interrupts: _Interrupts, tasks: int) -> None:
-    take, function, unseal, reply = desk.take, desk.function, desk.unseal, desk.reply
+    take, load, reply = desk.take, desk.load, desk.reply
     while tasks:
         tasks -= 1
         job, _, tag, word, sealed, obj = take()
@@ -86,9 +86,7 @@ def _serve(desk: Desk, interrupts: _Interrupts, tasks: int) -> None:
             func = None
             try:
                 try:
-                    func = function(tag, word)
-                    if sealed:
-                        obj = unseal(obj)
+                    func, obj = load(tag, word, sealed, obj)
                 except BaseException as e:
                     e.add_note("This was raised while a task's function and arguments were unpickled in the worker.")
                     raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import queue
 import random
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from conftest import wait_until
 
 import lightwork as mp
 from lightwork import _native
+from lightwork.context import BaseContext
 from lightwork.errors import ArenaFull, ForeignHandle
 
 fork: Any = mp.get_context("fork")
@@ -45,6 +47,15 @@ def nothing() -> None:
     """A child's whole work."""
 
 
+def read_when_told(q: Any, told: Any) -> int:
+    """How many messages there were."""
+    told.wait()
+    count = 0
+    while q.get() is not None:
+        count += 1
+    return count
+
+
 # -- the budget
 
 
@@ -56,6 +67,33 @@ def budget() -> Iterator[Callable[[int], None]]:
     mp.arena.set_budget(stats.budget)
 
 
+def test_a_put_waits_for_room(ctx: BaseContext, budget: Callable[[int], None]) -> None:
+    q, full = ctx.Queue(), ctx.Event()
+    reader = ctx.Process(target=read_when_told, args=(q, full))
+    reader.start()
+    budget(8 * MIB)
+    with pytest.raises(queue.Full):
+        while True:
+            q.put_nowait(b"x" * MIB)
+    before = q.qsize()
+    full.set()
+    for _ in range(20):
+        q.put(b"y" * MIB)
+    q.put(None)
+    assert reader.result(30) == before + 20
+
+
+def test_a_pools_caller_waits_for_room(ctx: BaseContext, budget: Callable[[int], None]) -> None:
+    with ctx.Pool(2) as pool:
+        pool.map(abs, range(4))
+        budget(8 * MIB)
+        assert pool.map(len, [b"x" * MIB] * 40, chunksize=1) == [MIB] * 40
+        results = [pool.apply_async(len, (b"x" * MIB,)) for _ in range(40)]
+        assert [r.get() for r in results] == [MIB] * 40
+        with pytest.raises(ArenaFull, match="shared memory is full"):
+            pool.apply(len, (b"x" * 64 * MIB,))
+
+
 def test_a_full_arena_is_a_memory_error_and_all_goes_on(budget: Callable[[int], None]) -> None:
     q, lock, v = fork.Queue(), fork.Lock(), fork.Value("i", 1)
     q.put(b"first")
@@ -65,9 +103,11 @@ def test_a_full_arena_is_a_memory_error_and_all_goes_on(budget: Callable[[int], 
         with pytest.raises(MemoryError, match=r"shared memory is full: 5\.\d MiB asked for") as caught:
             call(*args)
         assert isinstance(caught.value, ArenaFull) and "set_budget()" in str(caught.value)
-    with pytest.raises(MemoryError):
+    with pytest.raises(queue.Full):
         for _ in range(10):
-            q.put(b"y" * MIB)
+            q.put_nowait(b"y" * MIB)
+    with pytest.raises(queue.Full):
+        q.put(b"y" * MIB, timeout=0.05)
     with lock:
         v += 1
     got = [q.get() for _ in range(q.qsize())]

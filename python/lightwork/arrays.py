@@ -27,7 +27,7 @@ def ndarray(shape: Any, dtype: DTypeLike = float, fill: Any = None) -> NDArray[A
     `shape`: an int or a tuple of ints. Raises TypeError for a dtype that holds Python objects, ValueError for a
     negative dimension, MemoryError (ArenaFull) for an array that cannot be had, ImportError without numpy.
     """
-    np = _numpy("ndarray")
+    np = numpy_for("ndarray")
     kind = np.dtype(dtype)
     if kind.hasobject:
         raise TypeError(f"an array of {kind} cannot be shared: Python objects belong to one process")
@@ -41,7 +41,7 @@ def ndarray(shape: Any, dtype: DTypeLike = float, fill: Any = None) -> NDArray[A
 def share(array: ArrayLike) -> NDArray[Any]:
     """A copy of an array (or of what numpy makes one of) in shared memory; see `ndarray`. One that is shared already
     comes back as it is."""
-    np = _numpy("share")
+    np = numpy_for("share")
     given: NDArray[Any] = np.asarray(array)
     if _block_of(given) is not None:
         return given
@@ -50,7 +50,8 @@ def share(array: ArrayLike) -> NDArray[Any]:
     return shared
 
 
-def _numpy(name: str) -> Any:
+def numpy_for(name: str) -> Any:
+    """The module; raises an ImportError that says what needs it, and what to do."""
     try:
         import numpy
     except ImportError:

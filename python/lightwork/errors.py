@@ -94,7 +94,12 @@ class ForeignHandle(LightworkError, RuntimeError):
 
 
 class ArenaFull(LightworkError, MemoryError):
-    """Shared memory, or the budget set for it, is used up."""
+    """Shared memory, or the budget set for it, is used up.
+
+    `fits`: it is not larger than the budget, so there will be room for it when others let go of theirs.
+    """
+
+    fits = False
 
 
 class Unshippable(LightworkError, PicklingError):

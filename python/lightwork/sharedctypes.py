@@ -9,6 +9,7 @@ from multiprocessing.context import BaseContext, assert_spawning
 from typing import Any
 
 from . import _native
+from .arrays import numpy_for, on_block
 from .reduction import ForkingPickler, SharedBlock
 
 __all__ = ["Array", "RawArray", "RawValue", "Value", "copy", "synchronized"]
@@ -194,9 +195,25 @@ def rebuild_ctype(type_: type[Any], wrapper: Any, length: int | None) -> Any:
     # A zero-length array has no byte to lie in.
     obj = type_.from_buffer(wrapper) if ctypes.sizeof(type_) else type_()
     obj._wrapper = wrapper
+    obj.ndarray = partial(_ndarray, type_, wrapper)
     # Asked by every other pickler; what ctypes has there sends a copy of the content.
     obj.__reduce_ex__ = partial(_reduce_shared, type_, wrapper)
     return obj
+
+
+def _ndarray(type_: Any, block: SharedBlock) -> Any:
+    """A numpy array over the object's memory: nothing is copied, and sending it sends a handle. It has one dimension
+    for an array, none for a single value. Raises TypeError for a type that numpy has no word for, ImportError without
+    numpy."""
+    np = numpy_for("Array.ndarray")
+    shape: Any = ()
+    if issubclass(type_, ctypes.Array):
+        type_, shape = type_._type_, (type_._length_,)
+    try:
+        dtype = np.dtype(type_)
+    except (TypeError, NotImplementedError) as e:
+        raise TypeError(f"numpy has no dtype for {type_.__name__}: {e}") from None
+    return on_block(block, shape, dtype)
 
 
 class _Parcel:
@@ -255,6 +272,12 @@ class SynchronizedBase:
     def get_lock(self) -> Any:
         """The lock."""
         return self._lock
+
+    def ndarray(self) -> Any:
+        """A numpy array over the same memory: nothing is copied, and sending it sends a handle. It does not take the
+        lock: hold `get_lock()` where others write. Raises TypeError for a type that numpy has no word for, ImportError
+        without numpy."""
+        return self._obj.ndarray()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} wrapper for {self._obj}>"

@@ -5,7 +5,7 @@ use crate::cells::{self, Handle, Kind};
 use crate::members;
 use crate::sync::Wait;
 use crate::sys::{self, clock};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
@@ -111,7 +111,7 @@ pub fn error(py: Python<'_>, name: &str, message: String) -> PyErr {
 
 pub fn arena_full(py: Python<'_>, f: arena::Full) -> PyErr {
     let mib = |b: u64| format!("{:.1} MiB", b as f64 / (1 << 20) as f64);
-    error(
+    let error = error(
         py,
         "ArenaFull",
         format!(
@@ -121,7 +121,18 @@ pub fn arena_full(py: Python<'_>, f: arena::Full) -> PyErr {
             mib(f.used),
             mib(f.budget)
         ),
-    )
+    );
+    let _ = error.value(py).setattr("fits", f.wanted <= f.budget);
+    error
+}
+
+/// Was this raised for a lack of room that may end?
+pub fn will_fit(py: Python<'_>, e: &PyErr) -> bool {
+    let fits = e.is_instance_of::<PyMemoryError>(py)
+        && e.value(py)
+            .getattr("fits")
+            .is_ok_and(|f| f.is_truthy().unwrap_or(false));
+    fits
 }
 
 /// Run `f` detached from the interpreter; signal handlers run in between, and what they raise ends the wait.

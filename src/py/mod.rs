@@ -117,6 +117,24 @@ fn arena_stats() -> PyResult<(u64, u64, u64, u64, u64)> {
     Ok(arena::stats())
 }
 
+/// Bytes in use by the pid that they are accounted to; 0: of processes that are gone.
+#[pyfunction]
+fn arena_owners() -> PyResult<std::collections::HashMap<u32, u64>> {
+    ensure()?;
+    let mut bytes = std::collections::HashMap::new();
+    arena::runs::each(|_, d| {
+        if let Some(owner) = arena::runs::owner(d) {
+            let pid = if members::is_dead(owner) {
+                0
+            } else {
+                members::describe(owner).0
+            };
+            *bytes.entry(pid).or_default() += arena::runs::granules(d) * arena::layout::GRANULE;
+        }
+    });
+    Ok(bytes)
+}
+
 /// Set how many bytes of blocks may be in use at once.
 #[pyfunction]
 fn set_arena_budget(bytes: u64) -> PyResult<()> {
@@ -143,8 +161,8 @@ mod _native {
     use super::waits::{Barrier, Event, WaitList};
     #[pymodule_export]
     use super::{
-        after_fork_in_child, arena_stats, before_fork, child_started, die_with, family, join_family, reserve_child,
-        set_arena_budget, set_name, sweep,
+        after_fork_in_child, arena_owners, arena_stats, before_fork, child_started, die_with, family, join_family,
+        reserve_child, set_arena_budget, set_name, sweep,
     };
 
     use super::*;

@@ -1,7 +1,7 @@
 //! Queue and SimpleQueue: one ring, two signatures.
 
 use super::codec::{Letter, decode, encode};
-use super::handle::{Name, Share, arena_full, patience, share, truth, waiting};
+use super::handle::{Name, Share, arena_full, patience, share, truth, waiting, will_fit};
 use crate::cells::Kind;
 use crate::members;
 use crate::queue::{Full, Ring};
@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// `queue.Full` or `queue.Empty`.
 fn queue_error(py: Python<'_>, name: &'static str) -> PyErr {
@@ -22,6 +23,39 @@ fn queue_error(py: Python<'_>, name: &'static str) -> PyErr {
     match place.import(py, "queue", name) {
         Ok(class) => PyErr::from_type(class.clone(), ()),
         Err(e) => e,
+    }
+}
+
+/// Waiting for room in shared memory.
+struct Room {
+    end: Option<Instant>,
+}
+
+impl Room {
+    /// A block is freed by one store, and nobody is told of it: so often we look again.
+    const PAUSE: Duration = Duration::from_millis(10);
+
+    fn new(timeout: Option<f64>) -> Self {
+        let end = timeout.and_then(|s| Instant::now().checked_add(Duration::try_from_secs_f64(s.max(0.0)).ok()?));
+        Room { end }
+    }
+
+    /// Seconds; None: without end.
+    fn left(&self) -> Option<f64> {
+        self.end
+            .map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64())
+    }
+
+    /// Wait a little. Raises `queue.Full` if the time is over, and what signal handlers raise.
+    fn wait(&self, py: Python<'_>) -> PyResult<()> {
+        if self.end.is_some_and(|end| Instant::now() >= end) {
+            return Err(queue_error(py, "Full"));
+        }
+        py.detach(|| {
+            members::sweep_if_older(200_000_000); // what the dead had is room, too
+            std::thread::sleep(Self::PAUSE);
+        });
+        py.check_signals()
     }
 }
 
@@ -281,9 +315,13 @@ impl Queue {
         if face.is(CLOSED) {
             return Err(closed(slf));
         }
-        match encode(&[], obj) {
-            Ok(letter) => put(slf.py(), face.ring, letter, block, timeout),
-            Err(e) => refused(slf, e, obj),
+        let room = Room::new(patience(block, timeout));
+        loop {
+            match encode(&[], obj) {
+                Ok(letter) => return put(slf.py(), face.ring, letter, block, room.left()),
+                Err(e) if will_fit(slf.py(), &e) => room.wait(slf.py())?,
+                Err(e) => return refused(slf, e, obj),
+            }
         }
     }
 
@@ -417,7 +455,14 @@ impl SimpleQueue {
     /// cannot be pickled, OSError if this process closed the queue.
     fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         slf.get().open()?;
-        put(slf.py(), slf.get().0.ring, encode(&[], obj)?, true, None)
+        let room = Room::new(None);
+        loop {
+            match encode(&[], obj) {
+                Ok(letter) => return put(slf.py(), slf.get().0.ring, letter, true, None),
+                Err(e) if will_fit(slf.py(), &e) => room.wait(slf.py())?,
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// Take the oldest object, waiting for one. Raises OSError if this process closed the queue.

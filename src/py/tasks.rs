@@ -228,6 +228,11 @@ impl TaskQueue {
         Ok(count)
     }
 
+    /// How many there are.
+    fn qsize(&self) -> u64 {
+        self.ring.len()
+    }
+
     /// Take the tasks of these jobs out of the queue; returns the jobs of those that were there.
     fn withdraw(&self, py: Python<'_>, jobs: &Bound<'_, PySet>) -> PyResult<Vec<u64>> {
         let jobs: std::collections::HashSet<u64> = jobs.extract()?;

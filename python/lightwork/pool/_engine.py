@@ -34,7 +34,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _native
-from ..errors import PoolBroken, TaskCancelled
+from ..errors import ArenaFull, PoolBroken, TaskCancelled
 from ._errors import stillborn, worker_died
 from ._jobs import Job, open_latch, report
 from ._wire import DONE, FAILED, MARK, UNFIT, Outcome, Wire
@@ -51,6 +51,9 @@ process."""
 ILL_FATED = 10
 """Workers in a row that may be killed before they are ready, until the pool gives up: more than chance, fewer than a
 user would like to wait for."""
+
+ROOM = 0.01
+"""Seconds between two looks for room in shared memory."""
 
 FUNCTIONS = 1000
 """How many functions' pace is remembered."""
@@ -136,6 +139,8 @@ class Engine:
         self.jobs[job_id] = job
         try:
             self._send(job_id, 0, tag, func, obj)
+        except ArenaFull:
+            self.send(job, 0, tag, func, obj)
         except Exception as e:
             self.settle(job, 0, False, e)
         except BaseException:
@@ -157,13 +162,23 @@ class Engine:
             raise self._why_broken()
 
     def send(self, job: Job, index: int, tag: int, func: Callable[..., Any], obj: Any) -> None:
-        """Queue one piece of a job. One that cannot be queued (pickled, mostly) is settled with the reason."""
+        """Queue one piece of a job; while shared memory is full, wait for workers to leave room. A piece that cannot be
+        queued (pickled, mostly) is settled with the reason."""
         if job.pieces is not None:
             job.pieces[index] = tag, func, obj
-        try:
-            self._send(job.id, index, tag, func, obj)
-        except Exception as e:
-            self.settle(job, index, False, e)
+        while True:
+            try:
+                self._send(job.id, index, tag, func, obj)
+            except ArenaFull as e:
+                # Nobody is told of a block that is freed; the workers free their arguments'.
+                if e.fits and self.state != TERMINATE and self.wire.is_busy():
+                    self.poll()
+                    time.sleep(ROOM)
+                    continue
+                self.settle(job, index, False, e)
+            except Exception as e:
+                self.settle(job, index, False, e)
+            return
 
     def bind(self, func: Callable[..., Any]) -> Any:
         """What to `send` in the place of a function that many pieces share."""

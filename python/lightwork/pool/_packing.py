@@ -40,8 +40,9 @@ class _Copy:
 
     def __init__(self, buffer: memoryview) -> None:
         self._readonly = buffer.readonly
-        self._block: Any = SharedBlock(buffer.nbytes)
-        memoryview(self._block)[:] = buffer
+        block: Any = SharedBlock(buffer.nbytes)
+        memoryview(block)[:] = buffer
+        self._block = block
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _private_view, (self._block, self._readonly)

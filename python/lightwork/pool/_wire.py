@@ -70,6 +70,9 @@ class Wire(Protocol):
     def withdraw(self, jobs: set[int]) -> list[int]:
         """Take the tasks of these jobs back that no worker has claimed; returns the jobs of those."""
 
+    def is_busy(self) -> bool:
+        """Is there a task in the queue, or in work?"""
+
     def dismiss(self, workers: int) -> None:
         """Tell that many workers to leave."""
 
@@ -92,6 +95,7 @@ class ProcessWire:
         self.tasks = TaskQueue()
         self.results = TaskQueue()
         self.rows = Rows(workers)
+        self._workers = workers
         self.receive = self.results.receive
         self.withdraw = self.tasks.withdraw
         self._words: dict[Function, bytes] = {}
@@ -135,6 +139,9 @@ class ProcessWire:
             error = MaybeEncodingError(e, f"the result of {what()}")
             error.__cause__ = e
             return False, error
+
+    def is_busy(self) -> bool:
+        return self.tasks.qsize() > 0 or any(self.rows.read(row)[0] for row in range(self._workers))
 
     def mark(self, number: int) -> None:
         self.results.put(0, number, MARK, b"", None)
@@ -256,6 +263,9 @@ class ThreadWire:
 
     def bind(self, func: Function) -> Any:
         return func
+
+    def is_busy(self) -> bool:
+        return not self.tasks.empty()
 
     def withdraw(self, jobs: set[int]) -> list[int]:
         kept, taken = [], []

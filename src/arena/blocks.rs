@@ -24,9 +24,6 @@ pub const LETTER: u64 = 2;
 pub const QUEUED: u64 = 3;
 pub const ATTACHED: u64 = 4;
 
-/// Large blocks are brought in before use from here on, so that a lack of memory is an error and not a signal.
-const POPULATE: u64 = 1 << 20;
-
 /// A block of at least `bytes` bytes, aligned to 64, in `state`; its content is undefined. Returns its offset.
 pub fn alloc(bytes: u64, state: u64) -> Result<u64, Full> {
     if bytes <= heap::LARGEST {
@@ -61,17 +58,28 @@ fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
             }
         }
     }
-    let (first, dirty) = runs::alloc(bytes.div_ceil(GRANULE), None)?;
+    let (first, backed) = runs::alloc(bytes.div_ceil(GRANULE), None)?;
     let d = descriptor(first);
-    d.bytes.store(bytes, Relaxed);
     d.owner.store(members::me().word(state), Release);
-    let offset = first * GRANULE;
-    // SAFETY: the run is ours and at least this long.
-    if bytes >= POPULATE && unsafe { memory::populate(at::<u8>(offset), bytes as usize) }.is_err() {
+    if bytes >= runs::POPULATE && bring_in(first, bytes, backed.unwrap_or(0)).is_err() {
         runs::free(first);
         return Err(Full::now(bytes));
     }
-    Ok((offset, dirty))
+    d.bytes.store(bytes, Relaxed); // not before they have their pages: our death leaves what this says
+    Ok((first * GRANULE, backed.is_some()))
+}
+
+/// See to it that so many bytes from a run's start on, of which `backed` have their pages, have them, and that this process
+/// has them in its page table: a walk through those that are there already takes half as long as a copy of the bytes.
+fn bring_in(first: u64, bytes: u64, backed: u64) -> std::io::Result<()> {
+    let here = backed.min(heap::brought_in(first)); // others may have given pages back since
+    let from = here.min(bytes) & !4095;
+    if from < bytes {
+        // SAFETY: the run is ours and at least this long.
+        unsafe { memory::populate(at::<u8>(first * GRANULE + from), (bytes - from) as usize) }?;
+        heap::note_brought_in(first, bytes);
+    }
+    Ok(())
 }
 
 /// Note when (on the birth clock) a large block was made; small ones do not remember.

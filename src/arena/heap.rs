@@ -11,6 +11,7 @@ use super::runs::{self, HELD, Kind};
 use crate::members;
 use crate::sync::Member;
 use crate::sync::member::STATE;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 
@@ -28,6 +29,8 @@ const LOOK: usize = 8;
 #[derive(Default)]
 struct LocalHeap {
     classes: [Mutex<Class>; SIZES.len()],
+    /// Of large blocks: how many bytes from each run's start on this process has brought in.
+    brought_in: Mutex<HashMap<u64, u64>>,
 }
 
 #[derive(Default)]
@@ -41,6 +44,18 @@ struct Class {
 fn local() -> &'static LocalHeap {
     // SAFETY: nobody else uses the place.
     unsafe { members::private().heap.get() }
+}
+
+fn brought_in_of_all() -> MutexGuard<'static, HashMap<u64, u64>> {
+    local().brought_in.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+pub fn brought_in(first: u64) -> u64 {
+    brought_in_of_all().get(&first).copied().unwrap_or(0)
+}
+
+pub fn note_brought_in(first: u64, bytes: u64) {
+    brought_in_of_all().insert(first, bytes);
 }
 
 fn class_for(bytes: u64) -> usize {

@@ -65,7 +65,7 @@ pub struct Descriptor {
     pub info: AtomicU64,
     /// Free: the next free run of the class. In a span: the run's first granule.
     pub link: AtomicU64,
-    /// Large block: the requested size in bytes.
+    /// Large block: the requested size in bytes. Free: how many of them have their pages (`runs.rs`).
     pub bytes: AtomicU64,
 }
 

@@ -28,6 +28,9 @@ pub enum Kind {
 /// fresh shared pages, 8.5 ms into warm ones, 2-core VM).
 const WARM: u64 = (512 << 20) / GRANULE;
 
+/// Large blocks are brought in before use from here on, so that a lack of memory is an error and not a signal.
+pub const POPULATE: u64 = 1 << 20;
+
 /// The class of a run of at least `granules`, and the class's size: 1 2 3 4 5 6 7 8 10 12 14 16 20 ...
 pub fn class_of(granules: u64) -> (usize, u64) {
     if granules <= 4 {
@@ -72,8 +75,9 @@ pub struct Cut<'a> {
     pub prepare: &'a dyn Fn(u64, bool),
 }
 
-/// A run of at least `want` granules, for a span or (None) a large block; true if its memory may hold old bytes.
-pub fn alloc(want: u64, span: Option<Cut>) -> Result<(u64, bool), Full> {
+/// The first granule of a run of at least `want` granules, for a span or (None) a large block; and None if nobody had it
+/// before, else its memory may hold old bytes, and so many from its start on have their pages.
+pub fn alloc(want: u64, span: Option<Cut>) -> Result<(u64, Option<u64>), Full> {
     let me = members::me();
     let (class, size) = class_of(want);
     let h = header();
@@ -84,13 +88,13 @@ pub fn alloc(want: u64, span: Option<Cut>) -> Result<(u64, bool), Full> {
     }
     // Addresses used up: a larger free run does as well.
     let larger = || (class + 1..RUN_CLASSES).find_map(pop);
-    let Run { first, size, dirty } = pop(class).or_else(|| bump(size)).or_else(larger).ok_or_else(full)?; // [run.1]
+    let Run { first, size, backed } = pop(class).or_else(|| bump(size)).or_else(larger).ok_or_else(full)?; // [run.1]
     let d = descriptor(first);
     match span {
         None => d.info.store(info(size, class_of(size).0, Kind::Large), Release), // [run.2]
         Some(Cut { class, prepare }) => {
             d.info.store(info(size, class, Kind::Span), Release); // [run.2]
-            prepare(first, dirty);
+            prepare(first, backed.is_some());
         }
     }
     d.owner.store(me.word(HELD), Release); // [run.commit]
@@ -98,14 +102,14 @@ pub fn alloc(want: u64, span: Option<Cut>) -> Result<(u64, bool), Full> {
     let used = h.used.load(Relaxed) + size;
     h.used.store(used, Relaxed);
     h.peak.fetch_max(used, Relaxed);
-    Ok((first, dirty))
+    Ok((first, backed))
 }
 
-/// A run found for an allocation; dirty: it may hold old bytes.
+/// A run found for an allocation.
 struct Run {
     first: u64,
     size: u64,
-    dirty: bool,
+    backed: Option<u64>,
 }
 
 fn pop(class: usize) -> Option<Run> {
@@ -117,17 +121,20 @@ fn pop(class: usize) -> Option<Run> {
     let d = descriptor(first);
     head.store(d.link.load(Relaxed), Relaxed);
     let size = granules(d);
-    if d.bytes.swap(0, Relaxed) != COLD {
+    let mut backed = d.bytes.swap(0, Relaxed);
+    if backed == COLD {
+        backed = 0;
+    } else {
         header().warm.fetch_sub(size, Relaxed);
     }
     Some(Run {
         first,
         size,
-        dirty: true,
+        backed: Some(backed),
     })
 }
 
-/// In `bytes` of a free run: its pages were given back.
+/// In `bytes` of a free run, which else says how many have their pages: they were given back.
 const COLD: u64 = u64::MAX;
 
 fn bump(size: u64) -> Option<Run> {
@@ -136,7 +143,7 @@ fn bump(size: u64) -> Option<Run> {
     ((first + size) * GRANULE <= h.size.load(Relaxed)).then_some(Run {
         first,
         size,
-        dirty: false,
+        backed: None,
     })
 }
 
@@ -155,7 +162,11 @@ pub fn free(first: u64) {
     if word == 0 || d.owner.load(Acquire) != word {
         return; // named twice (a death in `Ring::put_back`), and freed under its other name
     }
-    d.bytes.store(if cold { COLD } else { 0 }, Relaxed);
+    if cold {
+        d.bytes.store(COLD, Relaxed);
+    } else if d.bytes.load(Relaxed) < POPULATE {
+        d.bytes.store(0, Relaxed);
+    }
     d.owner.store(0, Release); // [free.commit]
     h.used.fetch_sub(size, Relaxed);
     push(first, d); // [free.3]

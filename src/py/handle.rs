@@ -128,11 +128,10 @@ pub fn arena_full(py: Python<'_>, f: arena::Full) -> PyErr {
 
 /// Was this raised for a lack of room that may end?
 pub fn will_fit(py: Python<'_>, e: &PyErr) -> bool {
-    let fits = e.is_instance_of::<PyMemoryError>(py)
+    e.is_instance_of::<PyMemoryError>(py)
         && e.value(py)
             .getattr("fits")
-            .is_ok_and(|f| f.is_truthy().unwrap_or(false));
-    fits
+            .is_ok_and(|f| f.is_truthy().unwrap_or(false))
 }
 
 /// Run `f` detached from the interpreter; signal handlers run in between, and what they raise ends the wait.

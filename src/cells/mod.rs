@@ -234,10 +234,15 @@ pub fn release(offset: u64) {
     }
     let l = cells.held.remove(&offset).expect("looked up above");
     let id = ident(offset).load(Acquire);
-    if id >> 56 == Kind::Memory as u64 && leases::is_sent(offset) {
-        drop(cells);
-        release_sent(offset, id & STAMP, l);
-        return;
+    if id >> 56 == Kind::Memory as u64 {
+        if !own::forget(offset) {
+            return;
+        }
+        if leases::is_sent(offset) {
+            drop(cells);
+            release_sent(offset, id & STAMP, l);
+            return;
+        }
     }
     let Some(created) = l.created else { return };
     let dropped = members::births();
@@ -361,9 +366,6 @@ pub fn after_deaths() {
 }
 
 fn gone(offset: u64, destroy: fn(u64)) {
-    if ident(offset).load(Acquire) >> 56 == Kind::Memory as u64 && !own::forget(offset) {
-        return;
-    }
     destroy(offset);
     blocks::set_state(offset, blocks::LETTER); // from here on our death frees it
     ident(offset).store(0, Release);

@@ -2,8 +2,8 @@
 //!
 //! The bytes lie in the arena, which is mapped shared. So before a fork the parent maps them anew, privately: from then on
 //! what it writes, and what its child writes, goes to pages of their own (copy on write), and the arena's bytes stay as they
-//! were. The block is not used again before the parent has dropped it and all its heirs have ended (README.md, 2); the
-//! parent then maps it shared again, and heirs need not.
+//! were. When the parent drops the buffer it maps the block shared again, so that children born later have it shared, too;
+//! the heirs need not, since the block is not used again before all of them have ended (README.md, 2).
 
 use crate::arena::{blocks, family, layout::at};
 use crate::sys::memory::View;
@@ -24,10 +24,10 @@ pub fn note(offset: u64) {
     buffers().get_or_insert_default().insert(offset, false);
 }
 
-/// The block is about to be freed; false: it must not be, for it cannot be mapped shared again.
+/// This process has dropped the buffer; false: the block must never be freed, for it cannot be mapped shared again.
 pub fn forget(offset: u64) -> bool {
     match buffers().as_mut().and_then(|b| b.remove(&offset)) {
-        // SAFETY: the block's own bytes, which nobody needs any more.
+        // SAFETY: the block's own bytes, which this process needs no more.
         Some(true) => unsafe {
             family::map_part(offset, blocks::size(offset) as usize, View::SharedAt(at(offset))).is_ok()
         },

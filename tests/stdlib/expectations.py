@@ -12,12 +12,16 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @dataclass(frozen=True)
 class Entry:
-    """Tests by pattern, the start methods and Python versions it speaks of (empty: all), and the reason."""
+    """Tests by pattern, the start methods and Python versions it speaks of (empty: all), and the reason.
+
+    `hangs`: they may also hang, e.g. in a tear-down that waits for what the failed test did not come to.
+    """
 
     tests: tuple[str, ...]
     reason: str
     methods: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
+    hangs: bool = False
 
     def covers(self, test: str, method: str) -> bool:
         return (
@@ -43,6 +47,12 @@ def find(entries: list[Entry], test: str, method: str) -> Entry | None:
 def _load(path: Path, table: str) -> list[Entry]:
     rows = tomllib.loads(path.read_text(encoding="utf-8"))[table]
     return [
-        Entry(tuple(row["tests"]), row["reason"], tuple(row.get("methods", ())), tuple(row.get("pythons", ())))
+        Entry(
+            tuple(row["tests"]),
+            row["reason"],
+            tuple(row.get("methods", ())),
+            tuple(row.get("pythons", ())),
+            row.get("hangs", False),
+        )
         for row in rows
     ]

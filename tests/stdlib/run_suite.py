@@ -2,8 +2,9 @@
 
     python tests/stdlib/run_suite.py 'WithProcesses*' --method spawn --jobs 2
     python tests/stdlib/run_suite.py WithProcessesTestLock 'WithProcessesTestQueue.test_get*'
+    python tests/stdlib/run_suite.py --suite executor
 
-Exit code 0: nothing hung or crashed, and every failure is named, with its reason, in differences.toml.
+Exit code 0: every failure is named, with its reason, in differences.toml, and so is every hang; nothing crashed.
 1: something else failed. 2: nothing could be run.
 """
 
@@ -20,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import expectations
-from rewrite import METHODS, SUITE, build, find_suite
+from rewrite import METHODS, SUITE, SUITES, build, find_suite
 from watch import ClassReport, Outcome, Runner
 
 WHATS = ("pass", "fail", "error", "HANG", "CRASH", "skip")
@@ -30,16 +31,16 @@ FATAL = ("HANG", "CRASH")
 
 def main() -> int:
     args = parse_arguments()
-    folder = find_suite()
+    folder = find_suite(args.suite)
     if folder is None:
-        print(f"not run: {sys.executable} has no test._test_multiprocessing (its distribution left it out)")
+        print(f"not run: {sys.executable} has no test/{SUITES[args.suite]} (its distribution or version is without it)")
         return 2 if args.require else 0
     if find_spec(args.package) is None:
         print(f"{args.package} is not installed for {sys.executable}")
         return 2
     with tempfile.TemporaryDirectory(prefix=f"{SUITE}-", ignore_cleanup_errors=True) as work:
         build(folder, Path(work), args.package, [work, *where_installed(args.package)])
-        runner = Runner(Path(work), f"{SUITE}.test_multiprocessing_{args.method}", args.timeout)
+        runner = Runner(Path(work), f"{SUITE}.test_{args.suite}_{args.method}", args.timeout)
         try:
             reports = asyncio.run(run(runner, args))
         except RuntimeError as error:
@@ -54,6 +55,9 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patterns", nargs="*", default=["*"], help="classes or Class.test, with * and ? (default: all)")
+    parser.add_argument(
+        "--suite", choices=SUITES, default="multiprocessing", help="executor: the tests of ProcessPoolExecutor"
+    )
     parser.add_argument("--method", choices=METHODS, default="fork", help="start method (default: fork)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="classes at a time (default: 1)")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds without progress (60)")
@@ -125,7 +129,7 @@ def conclude(reports: list[ClassReport], args: argparse.Namespace) -> int:
         for test, outcome in report.tests.items():
             name = f"{report.name}.{test}"
             entry = expectations.find(listed, name, args.method)
-            if outcome.what in ("fail", "error") and entry is not None:
+            if entry is not None and (outcome.what in ("fail", "error") or (entry.hangs and outcome.what == "HANG")):
                 print(f"{outcome.what:5} {name}: listed: {entry.reason}")
             elif outcome.what in FAILED:
                 unlisted[report.name].append(f"{outcome.what} {name}: {outcome.text}")
@@ -150,6 +154,7 @@ def as_json(reports: list[ClassReport], unlisted: dict[str, list[str]], args: ar
     return {
         "package": args.package,
         "python": platform.python_version(),
+        "suite": args.suite,
         "method": args.method,
         "classes": {
             report.name: {

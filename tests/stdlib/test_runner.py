@@ -1,5 +1,6 @@
 """The runner itself, on a made-up suite: hangs, crashes, failing fixtures and processes left behind."""
 
+import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from textwrap import dedent
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+import expectations
 from expectations import PYTHON, Entry
 from rewrite import SUITE, build, rewrite
-from watch import ClassReport, Runner
+from run_suite import conclude
+from watch import ClassReport, Outcome, Runner
 
 MADE_UP = """
     import multiprocessing, os, signal, subprocess, time, unittest
@@ -124,10 +127,23 @@ def test_counts_and_ends_what_a_test_left_behind(tmp_path: Path) -> None:
         ("x = 'unclosed running multiprocessing pool'", "x = 'unclosed running multiprocessing pool'"),
         ("x = f'{multiprocessing.Lock()} {{y}}'", "x = f'{mine.Lock()} {{y}}'"),
         ("x = 'test.mp_preload', 'test.support'", f"x = '{SUITE}.mp_preload', 'test.support'"),
+        ("from concurrent import futures", f"from {SUITE} import futures"),
+        ("from concurrent.futures.process import x", "from concurrent.futures.process import x"),
+        (
+            "x = '''from concurrent.futures import X'''",
+            "x = " + repr(f"__import__('sys').path[:0] = []\nfrom {SUITE}.futures import X"),
+        ),
     ],
 )
 def test_rewriting(source: str, expected: str) -> None:
     assert rewrite(source, "mine", []) == expected
+
+
+@pytest.mark.parametrize(("what", "hangs", "code"), [("HANG", True, 0), ("HANG", False, 1), ("CRASH", True, 1)])
+def test_a_hang_may_be_listed(monkeypatch: pytest.MonkeyPatch, what: str, hangs: bool, code: int) -> None:
+    monkeypatch.setattr(expectations, "differences", lambda: [Entry(("A.test",), "a reason", hangs=hangs)])
+    report = ClassReport("A", {"test": Outcome(what)})
+    assert conclude([report], argparse.Namespace(method="fork", json=None)) == code
 
 
 def test_entries_cover_by_pattern_method_and_version() -> None:

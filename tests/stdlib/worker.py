@@ -8,6 +8,7 @@ test started.
 """
 
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -53,6 +54,8 @@ class Recorder(unittest.TestResult):
     def stopTest(self, test: unittest.TestCase) -> None:
         super().stopTest(test)
         what, text = self._outcome
+        if what in ("fail", "error"):
+            gc.collect()  # a pool in a cycle with the traceback would live on, and module fixtures wait for processes
         seconds = round(time.monotonic() - self._began, 3)
         self._events.write(test=name_of(test), outcome=what, text=text, seconds=seconds)
 

@@ -71,6 +71,14 @@ def leaves_nothing_behind() -> Iterator[None]:
 
 
 @pytest.fixture
+def budget() -> Iterator[Callable[[int], None]]:
+    """Leave only so many bytes of shared memory free."""
+    stats = mp.arena.stats()
+    yield lambda nbytes: mp.arena.set_budget(mp.arena.stats().used + nbytes)
+    mp.arena.set_budget(stats.budget)
+
+
+@pytest.fixture
 def program(tmp_path: Path) -> Callable[[str], Path]:
     """Write a program to a file of its own; returns its path."""
 

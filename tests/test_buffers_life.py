@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -474,3 +475,23 @@ def test_what_the_dead_held_is_given_back() -> None:
             back.get(timeout=SOON)
     churn(q, 10)
     assert wait_until(lambda: used() < before + 16 * MIB, SOON)
+
+
+def test_what_is_bound_to_a_map_crosses_once(budget: Callable[[int], None]) -> None:
+    a = numbered(0, 4 * MIB)  # 32 MiB
+    with fork.Pool(2) as pool:
+        budget(48 * MIB)
+        pages = 64
+        assert pool.map(partial(add_bound, a), range(pages), chunksize=1) == [4 * MIB - 1 + x for x in range(pages)]
+        assert list(pool.imap(partial(add_bound, a), range(pages))) == [4 * MIB - 1 + x for x in range(pages)]
+
+
+def test_stats_name_the_process_that_has_an_array() -> None:
+    q = mp.Queue()
+    before = mp.arena.stats().processes.get(os.getpid(), 0)
+    q.put(numbered(0, MIB))
+    got = q.get()
+    held = mp.arena.stats().processes[os.getpid()]
+    assert held >= before + got.nbytes
+    del got
+    assert mp.arena.stats().processes.get(os.getpid(), 0) < held

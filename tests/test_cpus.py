@@ -68,10 +68,12 @@ def test_loaded_libraries_take_their_share(
     text = """
     import numpy
     from threadpoolctl import threadpool_info
+    here = threadpool_info()
     with context.Pool(4) as pool:
         most = max(1, mp.usable_cpus() // 4)
         for library in pool.apply(threadpool_info):
             assert library["num_threads"] <= most, library
+    assert threadpool_info() == here
 """
     run(program(MAIN + text), method)
 

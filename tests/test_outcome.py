@@ -169,6 +169,7 @@ def test_every_timeout_error_catches_that_it_takes_too_long(kind: Any, error: An
 # -- what there is room for
 
 FULL = """
+from queue import Full
 import os, sys
 import lightwork as mp
 
@@ -188,8 +189,8 @@ def fills(n):
     size = 1 << 20
     while size > 48:
         try:
-            q.put(bytes(size))
-        except MemoryError:
+            q.put_nowait(bytes(size))
+        except Full:
             size //= 2
     raises(10)
 

@@ -32,7 +32,8 @@ def stats() -> Stats:
 
 
 def set_budget(nbytes: int) -> None:
-    """Let at most `nbytes` bytes be in use at once, in the whole family; past that an allocation raises ArenaFull.
+    """Let at most `nbytes` bytes be in use at once, in the whole family. There `Queue.put` waits; what cannot
+    wait, or can never fit, raises ArenaFull.
 
     The default is three quarters of the machine's (or the memory cgroup's) memory. Raises ValueError for less than 1
     MiB.

@@ -26,7 +26,7 @@ fn queue_error(py: Python<'_>, name: &'static str) -> PyErr {
     }
 }
 
-/// Waiting for room in shared memory.
+/// A `Queue.put` that waits for room in shared memory. (`SimpleQueue.put` has no time-out, and raises at once.)
 struct Room {
     end: Option<Instant>,
 }
@@ -455,14 +455,7 @@ impl SimpleQueue {
     /// cannot be pickled, OSError if this process closed the queue.
     fn put(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         slf.get().open()?;
-        let room = Room::new(None);
-        loop {
-            match encode(&[], obj) {
-                Ok(letter) => return put(slf.py(), slf.get().0.ring, letter, true, None),
-                Err(e) if will_fit(slf.py(), &e) => room.wait(slf.py())?,
-                Err(e) => return Err(e),
-            }
-        }
+        put(slf.py(), slf.get().0.ring, encode(&[], obj)?, true, None)
     }
 
     /// Take the oldest object, waiting for one. Raises OSError if this process closed the queue.

@@ -1,0 +1,170 @@
+"""What the tests of shared arrays have other processes do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pool_tasks import SOON, die
+
+import lightwork as mp
+
+N = 1 << 18
+"""Items of an array of floats that takes 2 MiB."""
+
+
+def nothing() -> None:
+    """A child's whole work."""
+
+
+def fill(array: Any, value: float) -> Any:
+    array[...] = value
+    return array
+
+
+def made(value: float, n: int = N) -> Any:
+    return mp.ndarray(n, fill=value)
+
+
+def raises(array: Any) -> None:
+    raise KeyError(float(array[0]))
+
+
+def fails_to_send(array: Any) -> Any:
+    return array, lambda: None, open(os.devnull)  # noqa: SIM115 - no pickler takes it
+
+
+# -- through queues
+
+
+def fills_what_comes(q: Any, value: float) -> None:
+    fill(q.get(timeout=SOON), value)
+
+
+def reads(array: Any, asked: Any, told: Any) -> None:
+    """Tell the item at each index that is asked for."""
+    while (index := asked.get(timeout=SOON)) is not None:
+        told.put(float(array[index]))
+
+
+def passes_on(source: Any, to: Any) -> None:
+    to.put(source.get(timeout=SOON))
+
+
+def holds(q: Any, held: Any, go: Any) -> float:
+    """Tell that the array is held; return its least item when told to go."""
+    array = q.get(timeout=SOON)
+    held.set()
+    assert go.wait(SOON)
+    return float(array.min())
+
+
+def puts_and_dies(q: Any, value: float) -> None:
+    q.put(made(value))
+    die()
+
+
+def drops(array: Any, told: Any, go: Any) -> None:
+    del array
+    told.put("dropped")
+    assert go.wait(SOON)
+
+
+def sends_back(array: Any, q: Any, go: Any) -> None:
+    assert go.wait(SOON)
+    q.put(array)
+
+
+# -- in a pool
+
+
+def looks(view: Any, add: float) -> tuple[Any, ...]:
+    """What the view is here; add to it if it may be written."""
+    facts = (view.shape, view.strides, view.dtype, view.flags.writeable, view.tolist())
+    if view.flags.writeable:
+        view += add
+    return *facts, view
+
+
+def is_refused(array: Any) -> str:
+    try:
+        array[...] = 1
+    except ValueError as error:
+        return str(error)
+    return "written"
+
+
+def fills_the_first(parts: list[Any]) -> tuple[bool, list[float]]:
+    """Fill one of several views of the same array: what do the others say?"""
+    parts[0][...] = 4
+    return parts[-1] is parts[0], [float(np.min(part)) for part in parts]
+
+
+@dataclass
+class Holder:
+    name: str
+    array: Any
+
+
+def fill_nested(path: Callable[[Any], Any], nested: Any, value: float) -> None:
+    fill(path(nested), value)
+
+
+def inner_array(nested: Any) -> Any:
+    return nested["inner"][0]
+
+
+def held_array(nested: Holder) -> Any:
+    return nested.array
+
+
+def argument_of_partial(nested: Any) -> Any:
+    return nested.args[0]
+
+
+def pauses(array: Any, begun: Any) -> None:
+    begun.set()
+    while True:
+        signal.pause()
+
+
+def dies_once(array: Any, died: Any) -> float:
+    if died.exchange(1) == 0:
+        die()
+    return float(array.sum())
+
+
+def negated(array: Any) -> Any:
+    """A new shared array."""
+    return mp.share(-array)
+
+
+class Call:
+    """A function with an array in it."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __call__(self, value: float) -> None:
+        fill(self.array, value)
+
+
+def fill_beside(function: Any, array: Any, value: float) -> None:
+    fill(array, function(value))
+
+
+kept: Any = None
+"""What an initializer, or the parent before a fork, left here."""
+
+
+def keep(array: Any) -> None:
+    global kept
+    kept = array
+
+
+def fill_kept(value: float) -> None:
+    fill(kept, value)

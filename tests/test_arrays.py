@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import gc
-import os
 import pickle
 import random
 import signal
+import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +48,7 @@ from array_tasks import (
 )
 from conftest import wait_until
 from numpy.lib.stride_tricks import sliding_window_view
-from pool_tasks import SOON, die, meet_all
+from pool_tasks import SOON, meet_all
 
 import lightwork as mp
 from lightwork.errors import ArenaFull, WorkerDied
@@ -99,8 +100,10 @@ def test_dtypes(dtype: Any) -> None:
     assert back.dtype == model.dtype and np.shares_memory(back, array)
 
 
-# fails: np.zeros(4, ("i4", 3)) is an array of shape (4, 3)
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="the dtype's own dimensions are counted, but not its bytes")
+# fails: np.zeros(4, ("i4", 3)) has the shape (4, 3)
+@pytest.mark.xfail(
+    strict=True, raises=(TypeError, ValueError), reason="the dtype's own dimensions are counted, but not its bytes"
+)
 def test_a_dtype_with_dimensions() -> None:
     assert mp.ndarray(4, ("i4", 3)).shape == (4, 3)
 
@@ -148,13 +151,13 @@ def test_a_shape_that_is_none_is_refused_in_clear_words(shape: Any) -> None:
 
 
 def test_an_array_that_cannot_be_had_is_a_memory_error() -> None:
-    with pytest.raises(ArenaFull, match=r"shared memory is full: .* MiB asked for, .* set_budget\(\)") as caught:
+    with pytest.raises(ArenaFull, match=r"shared memory is full: .* MiB asked for, .*set_budget\(\)") as caught:
         mp.ndarray((1 << 20, 1 << 20))
     assert isinstance(caught.value, MemoryError)
     before, stats = used(), mp.arena.stats()
     mp.arena.set_budget(before + 3 * MIB)
     try:
-        with pytest.raises(ArenaFull, match="4.0 MiB asked for"):
+        with pytest.raises(ArenaFull, match=r"4\.\d MiB asked for"):
             mp.share(np.zeros(2 * N))
         assert mp.ndarray(N).size == N
     finally:
@@ -237,12 +240,9 @@ def test_a_pools_tasks_and_results_are_the_same_memory(ctx: Any) -> None:
 @pytest.mark.parametrize("kind", ["Queue", "SimpleQueue", "JoinableQueue"])
 def test_through_a_queue(ctx: Any, kind: str) -> None:
     array, q = mp.ndarray((4, 5)), getattr(ctx, kind)()
-    p = ctx.Process(target=passes_on, args=(ctx.Queue(), q))
     q.put(array[2])
-    here = q.get()
-    here[...] = 1
+    fill(q.get(), 1)
     assert array.sum() == 5
-    q = ctx.Queue()
     p = ctx.Process(target=fills_what_comes, args=(q, 6))
     p.start()
     q.put(array[::2])
@@ -435,15 +435,291 @@ def test_ordinary_arrays_arrive_as_copies(ctx: Any, back: Any) -> None:
 
 
 @pytest.fixture
-def back(ctx: Any) -> Callable[[], bool]:
-    """Has all come back that is in use more than now? (What is small lies in spans that stay a while.)"""
-    assert ended(ctx, nothing) == 0  # the forkserver runs from here on
+def extra(ctx: Any) -> Callable[[], int]:
+    """How many arrays of N items are in use more than before? (What is small does not count.)"""
+    gc.collect()
+    assert ended(ctx, nothing) == 0  # the forkserver runs from here on, and what waited for a death is free
     before = used()
-    return lambda: wait_until(lambda: used() < before + MIB)
+    return lambda: (used() - before + MIB) // (2 * MIB)
 
 
 @pytest.fixture
-def in_use() -> Callable[[int], bool]:
-    """Are at least so many arrays of N items in use more than before?"""
-    before = used()
-    return lambda arrays: used() >= before + arrays * 2 * MIB
+def back(extra: Any) -> Callable[[], bool]:
+    """Has all come back, or does so soon? A worker's death, or its letting go, is no event here."""
+    return lambda: wait_until(lambda: extra() <= 0, 5)
+
+
+def test_a_view_keeps_its_block(extra: Any) -> None:
+    array = mp.ndarray(N, fill=1)
+    views = [array[10:20], array[::-2]]
+    assert extra() == 1
+    del array
+    mp.ndarray(N, fill=9)
+    assert extra() == 1 and set(views[0]) == set(views[1]) == {1}
+    q = fork.Queue()
+    q.put(views.pop())
+    part = q.get()[:3]
+    del views
+    assert extra() == 1 and set(part) == {1}
+    del part
+    assert extra() == 0
+
+
+def test_undelivered_arrays_stay_until_their_queue_goes(ctx: Any, extra: Any) -> None:
+    q = ctx.Queue()
+    for value in range(3):
+        q.put([made(value), made(value)[5:]])
+    assert extra() == 6
+    others = [made(9) for _ in range(3)]
+    del others
+    whole, part = q.get()
+    assert set(whole) == set(part) == {0} and extra() == 6
+    del whole
+    assert extra() == 5
+    del part
+    assert extra() == 4
+    del q
+    assert extra() == 0
+
+
+def test_results_nobody_took(ctx: Any, extra: Any, back: Any) -> None:
+    with ctx.Pool(2) as pool:
+        meet_all(ctx, pool)
+        results = [pool.apply_async(made, (value,)) for value in range(4)]
+        for result in results:
+            result.wait(SOON)
+        assert extra() == 4
+        del results, result
+        assert back()
+
+
+# fails: see test_the_last_holder_may_be_a_message_of_the_dead
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="arrays of dead workers in a pool's queue stay")
+def test_results_nobody_took_when_the_pool_ended(ctx: Any, extra: Any, back: Any) -> None:
+    begun = ctx.Event()
+    with ctx.Pool(1) as pool:
+        results = [pool.apply_async(made, (value,)) for value in range(4)]
+        results.append(pool.apply_async(pauses, (None, begun)))
+        assert begun.wait(SOON)
+        if extra() != 4:
+            pytest.fail("the results are on their way")
+    del results, pool
+    assert back()
+
+
+def test_jobs_that_fail(ctx: Any, back: Any) -> None:
+    with ctx.Pool(2) as pool:
+        meet_all(ctx, pool)
+        array = made(3)
+        with pytest.raises(KeyError, match=r"3\.0"):
+            pool.apply(raises, (array,))
+        with pytest.raises(MaybeEncodingError):
+            pool.apply(fails_to_send, (array,))
+        with pytest.raises(KeyError):
+            pool.map(raises, [array, array])
+        with pytest.raises(TypeError, match="cannot pickle"):
+            pool.apply(fill, (array, threading.Lock()))
+        assert set(array) == {3}
+        del array
+        assert back()
+
+
+def test_a_terminated_pool(ctx: Any, extra: Any, back: Any) -> None:
+    begun, arrays = ctx.Event(), [made(1) for _ in range(4)]
+    pool = ctx.Pool(2)
+    results = [pool.apply_async(pauses, (array, begun)) for array in arrays]
+    del arrays
+    assert begun.wait(SOON)
+    assert extra() == 4
+    pool.terminate()
+    pool.join()
+    del pool, results
+    assert back()
+
+
+def test_a_killed_receiver_holds_nothing(ctx: Any, extra: Any, back: Any) -> None:
+    q, held, go = ctx.Queue(), ctx.Event(), ctx.Event()
+    p = ctx.Process(target=holds, args=(q, held, go))
+    p.start()
+    q.put(made(1))
+    assert held.wait(SOON)
+    assert extra() == 1
+    p.kill()
+    p.join()
+    assert back()
+
+
+def test_a_receiver_holds_what_its_sender_dropped(ctx: Any, extra: Any, back: Any) -> None:
+    q, held, go = ctx.Queue(), ctx.Event(), ctx.Event()
+    p = ctx.Process(target=holds, args=(q, held, go))
+    p.start()
+    q.put(made(1)[7:])
+    assert held.wait(SOON)
+    others = [made(9) for _ in range(3)]
+    assert extra() == 4
+    go.set()
+    assert p.result(SOON) == 1 and set(others[0]) == {9}
+    p.join()
+    assert extra() == 3
+    del others
+    assert back()
+
+
+def test_what_a_killed_sender_put_is_whole(ctx: Any, extra: Any, back: Any) -> None:
+    q = ctx.Queue()
+    for value in (1, 2):
+        assert ended(ctx, puts_and_dies, q, value) == -signal.SIGKILL
+    array = q.get(timeout=SOON)
+    others = [made(9) for _ in range(3)]
+    assert set(array) == {1} and extra() == 5
+    array = q.get(timeout=SOON)
+    assert set(array) == {2} and extra() == 4
+    del others, array
+    assert back()
+
+
+# fails: what a message holds is not looked at when the message goes; the next death in the family frees it
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="arrays of the dead in a queue that is dropped stay")
+def test_the_last_holder_may_be_a_message_of_the_dead(ctx: Any, back: Any) -> None:
+    q = ctx.Queue()
+    assert ended(ctx, puts_and_dies, q, 1) == -signal.SIGKILL
+    del q
+    assert back()
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_worker_killed_with_an_array_in_its_hands(ctx: Any, back: Any, retries: int) -> None:
+    with ctx.Pool(2) as pool:
+        meet_all(ctx, pool)
+        array, died = made(1), ctx.Value("i", 0)
+        result = pool.apply_async(dies_once, (array, died), retries=retries)
+        if retries:
+            assert result.get(SOON) == N
+        else:
+            with pytest.raises(WorkerDied):
+                result.get(SOON)
+        fill(array, 5)
+        assert pool.apply(np.sum, (array,)) == 5 * N
+        del array, result
+    del pool
+    assert back()
+
+
+def test_many_arrays_through_workers_that_are_killed_at_random(ctx: Any, back: Any) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    r, kills, jobs, last = random.Random(seed), 10, deque[Any](), 200
+    with ctx.Pool(2) as pool:
+        meet_all(ctx, pool)
+        deadly = set(r.sample(range(last), kills))
+        for i in range(last):
+            jobs.append((i, pool.apply_async(negated, (made(i),), retries=kills)))
+            if i in deadly:
+                jobs[r.randrange(len(jobs))][1].wait(r.choice([0, 0.001, SOON]))
+                r.choice(pool._pool).kill()
+            while len(jobs) > (0 if i == last - 1 else 6):
+                number, result = jobs.popleft()
+                array = result.get(SOON)
+                assert set(array) == {-number}
+                del array, result
+    del pool
+    assert back()
+
+
+def test_what_a_killed_process_made_or_got_at_its_start(ctx: Any, extra: Any, back: Any) -> None:
+    told, go, array = ctx.Queue(), ctx.Event(), made(1)
+    p = ctx.Process(target=sends_back, args=(array, told, go))
+    p.start()
+    del array
+    assert extra() == 1  # the child has it
+    p.kill()
+    p.join()
+    assert back()
+
+
+def test_what_a_child_got_at_its_start_stays_valid(ctx: Any, back: Any) -> None:
+    q, go, array = ctx.Queue(), ctx.Event(), made(1)
+    p = ctx.Process(target=sends_back, args=(array[5:], q, go))
+    p.start()
+    del array
+    others = [made(9) for _ in range(3)]
+    go.set()
+    array = q.get(timeout=SOON)
+    p.join()
+    others += [made(9) for _ in range(3)]
+    assert array.size == N - 5 and set(array) == {1} and set(others[0]) == {9}
+    del array, others
+    assert back()
+
+
+def test_a_childs_end_frees_nothing_of_its_parents(ctx: Any, back: Any) -> None:
+    array, told, go = made(1), ctx.Queue(), ctx.Event()
+    ps = [ctx.Process(target=drops, args=(array, told, go)) for _ in range(2)]
+    for p in ps:
+        p.start()
+        assert told.get(timeout=SOON) == "dropped"
+    ps[0].kill()
+    go.set()
+    for p in ps:
+        p.join()
+    others = [made(9) for _ in range(3)]
+    assert set(array) == {1} and set(others[0]) == {9}
+    del array, others
+    assert back()
+
+
+FORKSERVER = """
+import gc
+import lightwork as mp
+
+def nothing():
+    pass
+
+if __name__ == "__main__":
+    array = mp.ndarray(1 << 20)
+    p = mp.get_context("forkserver").Process(target=nothing)
+    p.start()
+    p.join()
+    del array, p
+    gc.collect()
+    print(mp.arena.stats().used < 4 << 20)
+"""
+
+
+# fails: the server counts as one that may have inherited the array, for as long as the program runs
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="an array older than the forkserver is never freed")
+def test_the_forkserver_keeps_no_array(program: Any, run: Any) -> None:
+    assert run(program(FORKSERVER)).stdout == "True\n"
+
+
+# -- without numpy
+
+WITHOUT = """
+import sys
+sys.modules["numpy"] = None
+import lightwork as mp
+
+def double(x):
+    assert sys.modules["numpy"] is None
+    return 2 * x
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn", "forkserver"):
+        ctx = mp.get_context(method)
+        q = ctx.Queue()
+        q.put({"large": bytearray(100_000)})
+        assert len(q.get()["large"]) == 100_000
+        with ctx.Pool(1) as pool:
+            assert pool.map(double, range(3)) == [0, 2, 4]
+    for call in (lambda: mp.ndarray(3), lambda: mp.share([1])):
+        try:
+            call()
+        except ImportError as error:
+            print(error)
+"""
+
+
+def test_without_numpy(program: Any, run: Any) -> None:
+    assert run(program(WITHOUT)).stdout == (
+        "lightwork.ndarray needs numpy: pip install numpy\nlightwork.share needs numpy: pip install numpy\n"
+    )

@@ -1,4 +1,4 @@
-"""What the tests of shared arrays have other processes do."""
+"""What the tests of shared arrays send, and have other processes do."""
 
 from __future__ import annotations
 
@@ -9,12 +9,40 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from pool_tasks import SOON, die
 
 import lightwork as mp
 
 N = (1 << 18) - 8
 """Items of an array of floats that takes a block of 2 MiB."""
+
+
+VIEWS: dict[str, Callable[[Any], Any]] = {
+    "whole": lambda a: a,
+    "slice": lambda a: a[1:3, 2:],
+    "one row": lambda a: a[2],
+    "one item": lambda a: a[2, 3, ...],
+    "steps": lambda a: a[::2, ::3],
+    "backwards": lambda a: a[::-1, ::-2],
+    "transposed": lambda a: a.T,
+    "transposed steps": lambda a: a[::-2, 1::2].T,
+    "nothing": lambda a: a[4:, 2:],
+    "reshaped": lambda a: a.reshape(2, 2, 5),
+    "new axis": lambda a: a[:, None, 1],
+    "integers": lambda a: a.view("i8"),
+    "bytes, backwards": lambda a: a.view("u1")[:, ::-1],
+    "broadcast": lambda a: np.broadcast_to(a[1], (3, 5)),
+    "diagonal": lambda a: a.diagonal(1),
+    "windows": lambda a: sliding_window_view(a, 2, 1),
+    "read-only": lambda a: readonly(a[1:]),
+}
+
+
+def readonly(array: Any) -> Any:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def nothing() -> None:
@@ -66,6 +94,12 @@ def holds(q: Any, held: Any, go: Any) -> float:
 def puts_and_dies(q: Any, value: float) -> None:
     q.put(made(value))
     die()
+
+
+def makes_for_ever(told: Any) -> None:
+    told.put("begins")
+    while True:
+        made(1, 16 * N)
 
 
 def drops(array: Any, told: Any, go: Any) -> None:
@@ -168,3 +202,47 @@ def keep(array: Any) -> None:
 
 def fill_kept(value: float) -> None:
     fill(kept, value)
+
+
+# -- programs
+
+FORKSERVER = """
+import gc
+import lightwork as mp
+
+def nothing():
+    pass
+
+if __name__ == "__main__":
+    array = mp.ndarray(1 << 20)
+    p = mp.get_context("forkserver").Process(target=nothing)
+    p.start()
+    p.join()
+    del array, p
+    gc.collect()
+    print(mp.arena.stats().used < 4 << 20)
+"""
+
+WITHOUT_NUMPY = """
+import sys
+sys.modules["numpy"] = None
+import lightwork as mp
+
+def double(x):
+    assert sys.modules["numpy"] is None
+    return 2 * x
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn", "forkserver"):
+        ctx = mp.get_context(method)
+        q = ctx.Queue()
+        q.put({"large": bytearray(100_000)})
+        assert len(q.get()["large"]) == 100_000
+        with ctx.Pool(1) as pool:
+            assert pool.map(double, range(3)) == [0, 2, 4]
+    for call in (lambda: mp.ndarray(3), lambda: mp.share([1])):
+        try:
+            call()
+        except ImportError as error:
+            print(error)
+"""

@@ -70,10 +70,6 @@ def test_dtypes(dtype: Any) -> None:
     assert back.dtype == model.dtype and np.shares_memory(back, array)
 
 
-# fails: np.zeros(4, ("i4", 3)) has the shape (4, 3)
-@pytest.mark.xfail(
-    strict=True, raises=(TypeError, ValueError), reason="the dtype's own dimensions are counted, but not its bytes"
-)
 def test_a_dtype_with_dimensions() -> None:
     assert mp.ndarray(4, ("i4", 3)).shape == (4, 3)
 
@@ -100,16 +96,14 @@ def test_python_objects_are_refused(dtype: Any) -> None:
 
 def test_bad_shapes_and_dtypes_are_refused() -> None:
     for shape in (-1, (3, -1), (-2, -3), (0, -1)):
-        with pytest.raises(ValueError, match="must be non-negative"):
+        with pytest.raises(ValueError, match="no dimension of an array can be negative"):
             mp.ndarray(shape)
-    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+    with pytest.raises(TypeError, match="an int or a tuple of ints, not"):
         mp.ndarray(3.5)
     with pytest.raises(TypeError, match="data type 'nonsense' not understood"):
         mp.ndarray(3, "nonsense")
 
 
-# fails: "'<' not supported between instances of 'str' and 'int'" (or 'NoneType' and 'int')
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="says nothing of a shape, or of an integer")
 @pytest.mark.parametrize("shape", ["3", None, (1, "x")])
 def test_a_shape_that_is_none_is_refused_in_clear_words(shape: Any) -> None:
     with pytest.raises(TypeError) as caught:
@@ -132,8 +126,6 @@ def test_an_array_that_cannot_be_had_is_a_memory_error() -> None:
     assert used() < before + MIB
 
 
-# fails: ValueError("array is too big; ..."), ValueError("iterator is too large"), while the docstring says MemoryError
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="numpy's ValueError for a size that no integer holds")
 @pytest.mark.parametrize("shape", [1 << 62, (1 << 40, 1 << 40)])
 def test_an_array_of_more_bytes_than_can_be_counted_is_a_memory_error(shape: Any) -> None:
     with pytest.raises(MemoryError):
@@ -271,8 +263,6 @@ def test_nested_in_other_objects(ctx: Any) -> None:
     assert array.tolist() == [8] * 5
 
 
-# fails: the function's pickle is not made for the pool's own message, so it holds a copy of the array
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a pool's function is pickled with copies of its arrays")
 @pytest.mark.parametrize(
     "function", [lambda array: functools.partial(fill, array), tasks.Call], ids=["partial", "object"]
 )
@@ -283,8 +273,6 @@ def test_an_array_in_a_pools_function(ctx: Any, function: Any) -> None:
     assert array.tolist() == [3] * 5
 
 
-# fails: what pickle cannot send goes through cloudpickle as a whole, with a copy of the array
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="beside a lambda, an array is copied")
 def test_an_array_beside_a_lambda(ctx: Any) -> None:
     array = mp.ndarray(5)
     with ctx.Pool(1) as pool:
@@ -502,8 +490,6 @@ def test_what_a_killed_sender_put_is_whole(ctx: Any, extra: Any, back: Any) -> N
     assert back()
 
 
-# fails: what a message holds is not looked at when the message goes; the next death in the family frees it
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="arrays of the dead in a queue that is dropped stay")
 @pytest.mark.parametrize("by", ["queue", "result"])
 def test_the_last_holder_may_be_a_message_of_the_dead(ctx: Any, extra: Any, by: str) -> None:
     q = ctx.Queue()
@@ -512,8 +498,6 @@ def test_the_last_holder_may_be_a_message_of_the_dead(ctx: Any, extra: Any, by: 
     assert extra() == 0
 
 
-# fails: the next process to make something large frees it
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="stats() counts what a dead process was about to make")
 def test_a_process_killed_while_it_makes_arrays() -> None:
     before, told = used(), fork.Queue()
     for _ in range(30):
@@ -602,8 +586,6 @@ def test_a_childs_end_frees_nothing_of_its_parents(ctx: Any, back: Any) -> None:
     assert back()
 
 
-# fails: the server counts as one that may have inherited the array, for as long as the program runs
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="an array older than the forkserver is never freed")
 def test_the_forkserver_keeps_no_array(program: Any, run: Any) -> None:
     assert run(program(tasks.FORKSERVER)).stdout == "True\n"
 

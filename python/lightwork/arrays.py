@@ -6,9 +6,13 @@ views of one are shared, too, and travel as views; what numpy computes from one 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import prod
 from multiprocessing.reduction import ForkingPickler
+from operator import index
 from typing import TYPE_CHECKING, Any
 
+from .errors import ArenaFull
 from .reduction import SharedBlock, is_for_us
 
 if TYPE_CHECKING:
@@ -31,8 +35,16 @@ def ndarray(shape: Any, dtype: DTypeLike = float, fill: Any = None) -> NDArray[A
     kind = np.dtype(dtype)
     if kind.hasobject:
         raise TypeError(f"an array of {kind} cannot be shared: Python objects belong to one process")
-    model = np.broadcast_to(np.empty((), kind), shape)  # checks the shape
-    array = on_block(SharedBlock(model.nbytes), model.shape, kind)
+    try:
+        sizes = tuple(map(index, shape if isinstance(shape, Iterable) else (shape,)))
+    except TypeError:
+        raise TypeError(f"the shape of an array is an int or a tuple of ints, not {shape!r}") from None
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"no dimension of an array can be negative: {shape!r}")
+    nbytes = prod(sizes) * kind.itemsize
+    if nbytes >= 1 << 63:
+        raise ArenaFull(f"an array of shape {shape!r} has {nbytes} bytes: no machine can have that")
+    array = on_block(SharedBlock(nbytes), sizes, kind)
     if fill is not None:
         array[...] = fill
     return array

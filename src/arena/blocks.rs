@@ -50,13 +50,7 @@ fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
     static DEATHS_SEEN: AtomicU64 = AtomicU64::new(0);
     let deaths = members::deaths();
     if DEATHS_SEEN.swap(deaths, Relaxed) != deaths {
-        for state in [LETTER, runs::HELD] {
-            for (offset, _, word) in large_of_the_dead(state) {
-                if take(offset, word) {
-                    free(offset);
-                }
-            }
-        }
+        free_unfinished();
     }
     let (first, backed) = runs::alloc(bytes.div_ceil(GRANULE), None)?;
     let d = descriptor(first);
@@ -80,6 +74,17 @@ fn bring_in(first: u64, bytes: u64, backed: u64) -> std::io::Result<()> {
         heap::note_brought_in(first, bytes);
     }
     Ok(())
+}
+
+/// Free the large blocks that the dead were making.
+pub fn free_unfinished() {
+    for state in [LETTER, runs::HELD] {
+        for (offset, _, word) in large_of_the_dead(state) {
+            if take(offset, word) {
+                free(offset);
+            }
+        }
+    }
 }
 
 /// Note when (on the birth clock) a large block was made; small ones do not remember.

@@ -127,7 +127,7 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
     let offset = match arena::alloc_zeroed(bytes, blocks::LETTER) {
         Ok(o) => o,
         Err(full) => {
-            empty_limbo();
+            tidy();
             arena::alloc_zeroed(bytes, blocks::LETTER).map_err(|_| full)?
         }
     };
@@ -341,16 +341,30 @@ fn free_from_limbo() -> bool {
     freed
 }
 
-/// After deaths: free what waited for them, and the large arrays that they made and nobody can have inherited.
+/// After deaths: free what waited for them, and what the dead had.
 pub fn after_deaths() {
     static SEEN: AtomicU64 = AtomicU64::new(0);
     let deaths = members::deaths();
-    if SEEN.swap(deaths, Relaxed) == deaths {
-        return;
+    if SEEN.swap(deaths, Relaxed) != deaths {
+        if !cells().limbo.is_empty() {
+            empty_limbo();
+        }
+        free_of_the_dead();
     }
-    if !cells().limbo.is_empty() {
-        empty_limbo();
-    }
+}
+
+/// Look for all that nobody has any more.
+pub fn tidy() {
+    members::sweep();
+    blocks::free_unfinished();
+    empty_limbo(); // queues first: their messages hold the rest
+    parcel::free_of_the_dead();
+    free_of_the_dead();
+    empty_limbo();
+}
+
+/// Free the large arrays of the dead that nobody holds or can have inherited.
+fn free_of_the_dead() {
     for (offset, created, word) in blocks::large_of_the_dead(blocks::CELL) {
         if members::heirs_alive(created, None) {
             continue;

@@ -194,9 +194,13 @@ fn is_carried(block: u64) -> bool {
 pub fn after_deaths() {
     static SEEN: AtomicU64 = AtomicU64::new(0);
     let deaths = members::deaths();
-    if SEEN.swap(deaths, Relaxed) == deaths {
-        return;
+    if SEEN.swap(deaths, Relaxed) != deaths {
+        free_of_the_dead();
     }
+}
+
+/// The same, whenever they died: a message may have gone since.
+pub fn free_of_the_dead() {
     for (offset, root, word) in blocks::large_of_the_dead(blocks::ATTACHED) {
         if !has(root, offset) && descriptor(offset / GRANULE).link.load(Acquire) == root && blocks::take(offset, word) {
             ident(offset).store(0, Release);

@@ -289,6 +289,11 @@ pub fn is_dead(m: Member) -> bool {
     true
 }
 
+/// This process was started anew, and given nothing: it is no heir of what was made before it.
+pub fn inherit_nothing() {
+    row(me().slot()).birth.store(0, Release);
+}
+
 /// Look at every member; returns how many deaths the family has seen.
 pub fn sweep() -> u64 {
     for slot in 1..layout::header().rows.load(Acquire) as usize {

@@ -33,12 +33,17 @@ fn family() -> PyResult<(u64, i32)> {
     Ok((arena::family::id(), arena::family::fd()))
 }
 
-/// Join the parent's family and take the member row that it reserved.
+/// Join the parent's family and take the member row that it reserved; 0: none was, and this process has nothing of its
+/// parent's.
 #[pyfunction]
 fn join_family(id: u64, fd: i32, row: u64) -> PyResult<()> {
     arena::family::join(fd, id).map_err(|e| PyOSError::new_err(e.to_string()))?;
     members::take_row(row);
-    members::join().map(|_| ()).map_err(crowded)
+    members::join().map_err(crowded)?;
+    if row == 0 {
+        members::inherit_nothing();
+    }
+    Ok(())
 }
 
 /// Reserve a member row for a child about to be started by this thread.
@@ -112,8 +117,7 @@ fn sweep() {
 #[pyfunction]
 fn arena_stats() -> PyResult<(u64, u64, u64, u64, u64)> {
     ensure()?;
-    sweep();
-    cells::empty_limbo();
+    cells::tidy();
     Ok(arena::stats())
 }
 

@@ -45,6 +45,13 @@ def readonly(array: Any) -> Any:
     return view
 
 
+def ended(ctx: Any, target: Any, *args: Any) -> Any:
+    p = ctx.Process(target=target, args=args)
+    p.start()
+    p.join()
+    return p.exitcode
+
+
 def nothing() -> None:
     """A child's whole work."""
 

@@ -13,7 +13,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArenaFull
-from .reduction import SharedBlock, is_for_us
+from .reduction import SharedBlock, is_for_us, is_packing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ def _block_of(array: NDArray[Any]) -> SharedBlock | None:
 
 def _reduce(array: NDArray[Any]) -> Any:
     if array.base is None or not is_for_us() or (block := _block_of(array)) is None:
-        return array.__reduce_ex__(5)
+        return array.__reduce_ex__(5 if is_packing() else 4)  # other picklers may be told an older protocol
     start: int = array.__array_interface__["data"][0]
     offset = start - block.address if array.size else 0
     return _view, (block, array.shape, array.dtype, offset, array.strides, array.flags.writeable)

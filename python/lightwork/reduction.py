@@ -123,9 +123,14 @@ def _attach_block(cls: type[SharedBlock], nbytes: int, handle: tuple[int, int, i
     return cls(nbytes, handle=handle)
 
 
+def is_packing() -> bool:
+    """Is this thread pickling for a message of ours, with protocol 5?"""
+    return _packing.blocks is not None
+
+
 def is_for_us() -> bool:
     """Is this thread pickling for a process of this family, and nobody else?"""
-    return _packing.blocks is not None or get_spawning_popen() is not None
+    return is_packing() or get_spawning_popen() is not None
 
 
 class SharedCell:

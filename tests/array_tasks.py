@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Callable
@@ -43,6 +44,11 @@ def readonly(array: Any) -> Any:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def used() -> int:
+    gc.collect()
+    return mp.arena.stats().used
 
 
 def ended(ctx: Any, target: Any, *args: Any) -> Any:
@@ -103,10 +109,9 @@ def puts_and_dies(q: Any, value: float) -> None:
     die()
 
 
-def makes_for_ever(told: Any) -> None:
-    told.put("begins")
+def makes_for_ever() -> None:
     while True:
-        made(1, 16 * N)
+        mp.ndarray(4 * N)
 
 
 def drops(array: Any, told: Any, go: Any) -> None:

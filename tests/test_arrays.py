@@ -8,15 +8,15 @@ import gc
 import pickle
 import random
 import signal
+import sys
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import array_tasks as tasks
 import numpy as np
 import pytest
-from array_tasks import N, ended, fill, made
+from array_tasks import N, ended, fill, made, used
 from conftest import wait_until
 from pool_tasks import SOON, meet_all
 
@@ -26,11 +26,6 @@ from lightwork.pool import MaybeEncodingError
 
 fork: Any = mp.get_context("fork")
 MIB = 1 << 20
-
-
-def used() -> int:
-    gc.collect()
-    return mp.arena.stats().used
 
 
 # -- what is made
@@ -69,23 +64,19 @@ def test_fill() -> None:
     assert mp.ndarray((2, 2), int, 7).tolist() == [[7, 7], [7, 7]]
     assert mp.ndarray((2, 3), fill=[1, 2, 3]).tolist() == [[1, 2, 3]] * 2
     assert mp.ndarray(2, bool, fill=True).all()
-    assert mp.ndarray(2, "U3", "abc").tolist() == ["abc", "abc"]
-    assert np.isnan(mp.ndarray((), fill=np.nan))
-    assert not mp.ndarray(3, fill=0).any()
+    assert mp.ndarray(2, "U3", "abc").tolist() == ["abc", "abc"] and not mp.ndarray(3, fill=0).any()
     for wrong in ("many", [1, 2]):
         with pytest.raises(ValueError, match=r"could not (convert string to float: 'many'|broadcast input array)"):
             mp.ndarray(3, fill=wrong)
 
 
 def test_python_objects_are_refused() -> None:
-    words = "an array of .*object.* cannot be shared: Python objects belong to one process"
-    for dtype in (object, "O"):
+    words = "an array of .*(object|O).* cannot be shared: Python objects belong to one process"
+    for dtype in (object, "O", [("a", "i4"), ("b", object)]):
         with pytest.raises(TypeError, match=words):
             mp.ndarray(3, dtype)
     with pytest.raises(TypeError, match=words):
         mp.share([object()])
-    with pytest.raises(TypeError, match="cannot be shared"):
-        mp.ndarray(3, [("a", "i4"), ("b", object)])
 
 
 def test_bad_shapes_and_dtypes_are_refused() -> None:
@@ -138,9 +129,7 @@ def test_share_copies_what_numpy_makes_an_array_of() -> None:
         assert shared.flags.c_contiguous and not np.shares_memory(shared, given)
         shared += 1
         assert np.array_equal(given, before)
-    readonly = np.ones(3)
-    readonly.flags.writeable = False
-    assert mp.share(readonly).flags.writeable
+    assert mp.share(tasks.readonly(np.ones(3))).flags.writeable
     assert mp.share([[1, 2], [3, 4]]).tolist() == [[1, 2], [3, 4]]
     assert mp.share(range(3)).tolist() == [0, 1, 2]
     assert mp.share(2.5).shape == () and mp.share([]).shape == (0,)
@@ -152,8 +141,6 @@ def test_what_is_shared_already_comes_back_as_it_is() -> None:
     q.put(array)
     for shared in (array, array[1:], array.T, array[::-1, ::2], q.get()):
         assert mp.share(shared) is shared
-    computed = array + 1
-    assert mp.share(computed) is not computed
 
 
 # -- sharing
@@ -219,8 +206,8 @@ def test_views_travel_as_views(ctx: Any) -> None:
 
 
 def test_views_that_are_read_only_or_a_field(ctx: Any) -> None:
-    array, records = mp.ndarray(3), mp.ndarray(3, [("x", "i2"), ("y", "f8")])
     with ctx.Pool(1) as pool:
+        array, records = mp.ndarray(3), mp.ndarray(3, [("x", "i2"), ("y", "f8")])
         assert "read-only" in pool.apply(tasks.is_refused, (tasks.readonly(array),))
         assert not array.any()
         assert pool.apply(tasks.is_refused, (array,)) == "written"
@@ -319,6 +306,19 @@ def test_other_pickles_hold_a_copy() -> None:
     assert array.ravel().tolist() == list(range(20))
 
 
+# fails: "PickleBuffer can only pickled with protocol >= 5", for every array from the first call of ndarray() on
+@pytest.mark.xfail(sys.version_info < (3, 14), strict=True, raises=pickle.PicklingError, reason="pickled as by 5")
+@pytest.mark.parametrize("make", [mp.ndarray, np.zeros])
+def test_the_standard_librarys_pickles_hold_a_copy(ctx: Any, make: Any) -> None:
+    array, shared, (a, b) = make(5), mp.ndarray(5), ctx.Pipe()
+    with a, b:
+        a.send([array, shared])
+        for copied in b.recv():
+            copied += 1
+    assert not array.any() and not shared.any()
+    assert ended(ctx, fill, np.ones(5), 1) == 0  # an ordinary one, by spawn's pickler
+
+
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, np.array, lambda array: array.copy(), lambda a: a + 0])
 def test_copies_are_ordinary_arrays(copied: Any) -> None:
     array = mp.ndarray(5)
@@ -377,7 +377,7 @@ def test_a_view_keeps_its_block(extra: Any) -> None:
     del views
     assert extra() == 1 and set(part) == {1}
     del part
-    assert extra() == 0
+    assert not extra()
 
 
 def test_undelivered_arrays_stay_until_their_queue_goes(ctx: Any, extra: Any) -> None:
@@ -493,11 +493,11 @@ def test_the_last_holder_may_be_a_message_of_the_dead(ctx: Any, extra: Any, by: 
 # fails: the next process to make something large frees it
 @pytest.mark.xfail(strict=True, raises=AssertionError, reason="stats() counts what a dead process was about to make")
 def test_a_process_killed_while_it_makes_arrays() -> None:
-    before, told = used(), fork.Queue()
-    for _ in range(30):
-        p = fork.Process(target=tasks.makes_for_ever, args=(told,))
+    before = used()
+    for _ in range(10):
+        p = fork.Process(target=tasks.makes_for_ever)
         p.start()
-        assert told.get(timeout=SOON)
+        assert wait_until(lambda: used() >= before + 8 * MIB)  # it has one, or is about to
         p.kill()
         p.join()
         assert used() < before + MIB
@@ -524,7 +524,7 @@ def test_a_worker_killed_with_an_array_in_its_hands(ctx: Any, back: Any, retries
 def test_many_arrays_through_workers_that_are_killed_at_random(ctx: Any, back: Any) -> None:
     seed = random.randrange(1 << 32)
     print("seed", seed)
-    r, kills, jobs, last = random.Random(seed), 8, deque[Any](), 200
+    r, kills, jobs, last = random.Random(seed), 8, list[Any](), 200
     with ctx.Pool(2) as pool:
         meet_all(ctx, pool)
         deadly = set(r.sample(range(last), kills))
@@ -534,7 +534,7 @@ def test_many_arrays_through_workers_that_are_killed_at_random(ctx: Any, back: A
                 jobs[r.randrange(len(jobs))][1].wait(r.choice([0, 0.001, SOON]))
                 r.choice(pool._pool).kill()
             while len(jobs) > (0 if i == last - 1 else 6):
-                number, result = jobs.popleft()
+                number, result = jobs.pop(0)
                 array = result.get(SOON)
                 assert array.min() == array.max() == -number
                 del array, result

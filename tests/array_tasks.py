@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 from collections.abc import Callable
@@ -46,20 +45,13 @@ def readonly(array: Any) -> Any:
     return view
 
 
-def used() -> int:
-    gc.collect()
-    return mp.arena.stats().used
+def fails_with(array: Any) -> None:
+    raise ValueError(array)
 
 
-def ended(ctx: Any, target: Any, *args: Any) -> Any:
-    p = ctx.Process(target=target, args=args)
-    p.start()
-    p.join()
-    return p.exitcode
-
-
-def nothing() -> None:
-    """A child's whole work."""
+def makes_one_and_fails_with(array: Any) -> None:
+    mp.ndarray(1)
+    raise ValueError(array)
 
 
 def fill(array: Any, value: float) -> Any:

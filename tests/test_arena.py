@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import queue
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import wait_until
+from processes import ended, nothing, used
 
 import lightwork as mp
 from lightwork import _native
@@ -29,22 +29,6 @@ def handle(x: Any) -> tuple[int, int, int]:
     """Family, offset, stamp."""
     name: tuple[int, int, int] = x.__reduce__()[1][2]
     return name
-
-
-def used() -> int:
-    gc.collect()
-    return mp.arena.stats().used
-
-
-def ended(target: Any, *args: Any) -> Any:
-    p = fork.Process(target=target, args=args)
-    p.start()
-    p.join()
-    return p.exitcode
-
-
-def nothing() -> None:
-    """A child's whole work."""
 
 
 def read_when_told(q: Any, told: Any) -> int:
@@ -106,7 +90,7 @@ def test_a_full_arena_is_a_memory_error_and_all_goes_on(budget: Callable[[int], 
     assert got[0] == b"first" and 1 <= len(got) - 1 <= 4 and v.value == 2
     q.put(b"z" * (2 * MIB))  # what was read is free again
     assert len(q.get()) == 2 * MIB
-    assert ended(lock.acquire, False) == 0
+    assert ended(fork, lock.acquire, False) == 0
 
 
 def test_many_small_things_fill_it_too(budget: Callable[[int], None]) -> None:
@@ -150,7 +134,7 @@ def test_what_is_dropped_is_used_again() -> None:
     before = used()
     for _ in range(4):
         cycle()
-        ended(nothing)  # what was made before a birth may have an heir: it waits for that one's end
+        ended(fork, nothing)  # what was made before a birth may have an heir: it waits for that one's end
     fork.Array("d", 1_000_000)
     assert used() <= before
 
@@ -182,7 +166,7 @@ def test_what_is_dropped_is_free_at_once_when_its_heirs_are_gone() -> None:
 def sees_its_maker_die(array: Any, maker: int, told: Any) -> None:
     told.put("started")
     wait_until(lambda: os.getppid() != maker)
-    ended(nothing)  # who reaps a child looks after the dead
+    ended(fork, nothing)  # who reaps a child looks after the dead
     others = [fork.RawArray("d", [2.0] * len(array)) for _ in range(3)]
     told.put(set(array))
     del others
@@ -296,7 +280,7 @@ def drops(array: Any, q: Any) -> None:
 def test_a_forked_child_frees_nothing_of_its_parents() -> None:
     array, q = fork.Array("d", [1.0] * 200_000), fork.Queue()
     for _ in range(3):
-        assert ended(drops, array, q) == 0
+        assert ended(fork, drops, array, q) == 0
     others = [fork.Array("d", [2.0] * 200_000) for _ in range(3)]
     assert set(array[:]) == {1.0} and set(others[0][:]) == {2.0}
 
@@ -317,7 +301,7 @@ def test_what_comes_back_from_the_dead_child_it_was_given_to_is_not_freed() -> N
     go.set()
     p.join()
     mayfly = fork.Array("d", 200_000)
-    ended(nothing)
+    ended(fork, nothing)
     del mayfly  # a drop of this size looks for what nobody has any more
     others = [fork.Array("d", [1.0] * 200_000) for _ in range(4)]
     assert back[0] == 7.0 and others[0][0] == 1.0
@@ -355,7 +339,7 @@ def test_the_dead_keep_nothing() -> None:
     q = fork.Queue()
     before = used()
     for _ in range(8):
-        ended(makes_and_dies, signal.SIGKILL)
+        ended(fork, makes_and_dies, signal.SIGKILL)
     for _ in range(8):
         p = fork.Process(target=writes_for_ever, args=(q,))
         p.start()

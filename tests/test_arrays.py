@@ -15,9 +15,10 @@ from typing import Any
 import array_tasks as tasks
 import numpy as np
 import pytest
-from array_tasks import N, ended, fill, made, used
+from array_tasks import N, fill, made
 from conftest import wait_until
 from pool_tasks import SOON, meet_all
+from processes import ended, nothing, used
 
 import lightwork as mp
 from lightwork.errors import ArenaFull, WorkerDied
@@ -295,6 +296,18 @@ def test_other_pickles_hold_a_copy() -> None:
     assert array.ravel().tolist() == list(range(20))
 
 
+def test_an_ordinary_array_in_an_error_is_as_pickle_gives_it(ctx: Any) -> None:
+    mp.ndarray(1)  # from here on our picklers look whether an array is shared
+    array = np.arange(3)
+    array.flags.writeable = False
+    with ctx.Pool(1) as pool:
+        for call, args in ((tasks.fails_with, (array,)), (tasks.makes_one_and_fails_with, (array,))):
+            with pytest.raises(ValueError) as caught:
+                pool.apply(call, args)
+            (back,) = caught.value.args
+            assert back.tolist() == [0, 1, 2] and not back.flags.writeable
+
+
 @pytest.mark.parametrize("make", [mp.ndarray, np.zeros])
 def test_the_standard_librarys_pickles_hold_a_copy(ctx: Any, make: Any) -> None:
     array, shared, (a, b) = make(5), mp.ndarray(5), ctx.Pipe()
@@ -340,7 +353,7 @@ def test_ordinary_arrays_arrive_as_copies(ctx: Any, back: Any) -> None:
 def extra(ctx: Any) -> Callable[[], int]:
     """How many arrays of N items are in use more than before? (What is small does not count.)"""
     gc.collect()
-    assert ended(ctx, tasks.nothing) == 0  # the forkserver runs from here on, and what waited for a death is free
+    assert ended(ctx, nothing) == 0  # the forkserver runs from here on, and what waited for a death is free
     before = used()
     return lambda: (used() - before + MIB) // (2 * MIB)
 

@@ -13,6 +13,7 @@ import pytest
 from buffer_cases import LARGE, MIB, differences, np
 from conftest import wait_until
 from pool_tasks import SOON, die, meet_all
+from processes import used
 from queue_items import KillsItsReader
 
 import lightwork as mp
@@ -435,10 +436,6 @@ def test_workers_that_come_later_get_what_is_bound(ctx: Any) -> None:
 
 
 # -- memory
-
-
-def used() -> int:
-    return mp.arena.stats().used
 
 
 def test_what_was_received_and_dropped_is_given_back() -> None:

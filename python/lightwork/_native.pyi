@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Final, Self, final
 
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "LEAST_BUFFER",
     "Atomic",
     "Barrier",
     "Event",
@@ -150,6 +151,9 @@ class SimpleQueue:
     def _tell_taken(self) -> None: ...
     def _wait_for_message(self, timeout: float | None = None) -> bool: ...
     def _handle(self, escapes: bool) -> _Name: ...
+
+#: Bytes of a buffer that gets a block of its own; smaller ones stay in the pickle, to be copied once more.
+LEAST_BUFFER: Final[int]
 
 @final
 class Private:

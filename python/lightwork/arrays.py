@@ -7,13 +7,14 @@ views of one are shared, too, and travel as views; what numpy computes from one 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from math import prod
 from multiprocessing.reduction import ForkingPickler
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArenaFull
-from .reduction import SharedBlock, is_for_us, is_packing
+from .reduction import REDUCERS, SharedBlock, is_for_us
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +76,9 @@ def on_block(block: SharedBlock, shape: Any, dtype: Any, offset: int = 0, stride
     """An array over (a part of) a shared block, which it holds."""
     import numpy as np
 
-    if np.ndarray not in ForkingPickler._extra_reducers:  # type: ignore[attr-defined]
-        ForkingPickler.register(np.ndarray, _reduce)
+    if np.ndarray not in REDUCERS:
+        REDUCERS[np.ndarray] = partial(_reduce, 5)
+        ForkingPickler.register(np.ndarray, partial(_reduce, 4))
     return np.ndarray(shape, dtype, memoryview(block), offset, strides)  # type: ignore[arg-type]
 
 
@@ -88,9 +90,9 @@ def _block_of(array: NDArray[Any]) -> SharedBlock | None:
     return base
 
 
-def _reduce(array: NDArray[Any]) -> Any:
+def _reduce(protocol: int, array: NDArray[Any]) -> Any:
     if array.base is None or not is_for_us() or (block := _block_of(array)) is None:
-        return array.__reduce_ex__(5 if is_packing() else 4)  # other picklers may be told an older protocol
+        return array.__reduce_ex__(protocol)
     start: int = array.__array_interface__["data"][0]
     offset = start - block.address if array.size else 0
     return _view, (block, array.shape, array.dtype, offset, array.strides, array.flags.writeable)

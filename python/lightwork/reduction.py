@@ -31,23 +31,25 @@ from . import _native
 __all__ = [*_stdlib.__all__]
 
 
+#: For our own picklers, which write protocol 5. ForkingPickler may be told an older one, or write its default.
+REDUCERS: dict[type[Any], Any] = {}
+
 #: What a ForkingPickler builds anew for each of its objects, at more cost than a small pickle's.
-_TABLE: Any = ChainMap(ForkingPickler._extra_reducers, copyreg.dispatch_table)  # type: ignore[attr-defined]
+_TABLE: Any = ChainMap(REDUCERS, ForkingPickler._extra_reducers, copyreg.dispatch_table)  # type: ignore[attr-defined]
 
 
-def dumps(obj: object) -> memoryview:
-    """Pickle `obj`, honouring `ForkingPickler.register`. Raises what its pickling raises."""
+def dumps(obj: object, make: Any = pickle.Pickler, **options: Any) -> memoryview:
+    """Pickle `obj`, honouring `ForkingPickler.register`, with a pickler of the class `make`. Raises what its pickling
+    raises."""
     buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
-    pickler.dispatch_table = _TABLE
+    pickler = make(buffer, pickle.HIGHEST_PROTOCOL, **options)
+    if make is pickle.Pickler:
+        pickler.dispatch_table = _TABLE
     pickler.dump(obj)
     return buffer.getbuffer()
 
 
 loads = pickle.loads
-
-LEAST = 32 << 10
-"""Bytes of a buffer that gets a block of its own; smaller ones stay in the pickle, to be copied once more."""
 
 
 class _Packing(threading.local):
@@ -74,28 +76,23 @@ def pack(obj: Any) -> Any:
     make: Any = pickle.Pickler
     if type(obj) is PickledBy:
         make, obj = obj.pickler, obj.obj
-    buffer, outer = io.BytesIO(), _packing.blocks
+    outer = _packing.blocks
     buffers: list[memoryview] = []
     blocks: list[Any] = []
 
     def keep(part: pickle.PickleBuffer) -> bool:
         view = part.raw()
-        if view.nbytes < LEAST or type(view.obj) in (bytes, bytearray):  # these come out as what they are
-            return True
+        if view.nbytes < _native.LEAST_BUFFER or type(view.obj) in (bytes, bytearray):
+            return True  # in the pickle; the two types come out of it as what they are
         buffers.append(view)
         return False
 
     _packing.blocks = blocks
     try:
-        pickler = make(buffer, pickle.HIGHEST_PROTOCOL, buffer_callback=keep)
-        if make is pickle.Pickler:
-            pickler.dispatch_table = _TABLE
-        pickler.dump(obj)
+        pickled = dumps(obj, make, buffer_callback=keep)
     finally:
         _packing.blocks = outer
-    if buffers or blocks:
-        return buffer.getbuffer(), buffers, blocks
-    return buffer.getbuffer()
+    return (pickled, buffers, blocks) if buffers or blocks else pickled
 
 
 def unpack(packed: Any) -> Any:
@@ -123,14 +120,9 @@ def _attach_block(cls: type[SharedBlock], nbytes: int, handle: tuple[int, int, i
     return cls(nbytes, handle=handle)
 
 
-def is_packing() -> bool:
-    """Is this thread pickling for a message of ours, with protocol 5?"""
-    return _packing.blocks is not None
-
-
 def is_for_us() -> bool:
     """Is this thread pickling for a process of this family, and nobody else?"""
-    return is_packing() or get_spawning_popen() is not None
+    return _packing.blocks is not None or get_spawning_popen() is not None
 
 
 class SharedCell:

@@ -22,7 +22,7 @@
 
 use super::{Handle, Kind, ident};
 use crate::arena::layout::{GRANULE, at, descriptor, header};
-use crate::arena::{self, Full, blocks};
+use crate::arena::{self, Full, blocks, heap};
 use crate::members;
 use crate::sync::Member;
 use crate::sync::member::STATE;
@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 pub const HEADER: u64 = 64;
 
 /// Smaller buffers stay in the pickle: a block of their own costs more than copying them twice.
-pub const LEAST: u64 = 32 << 10;
+pub const LEAST: u64 = heap::LARGEST; // with the header it is a large block, and those alone have a descriptor
 
 const READONLY: u64 = 1 << 63;
 const SHARED: u64 = 1 << 62;
@@ -97,7 +97,7 @@ pub fn list_bytes(entries: usize) -> usize {
 
 /// A block for a buffer of `bytes` bytes, to be filled.
 pub fn buffer(bytes: u64) -> Result<Handle, Full> {
-    debug_assert!(bytes >= LEAST, "only large blocks have a descriptor of their own");
+    debug_assert!(bytes >= LEAST);
     after_deaths();
     super::after_deaths();
     let offset = arena::alloc(HEADER + bytes, blocks::LETTER)?;

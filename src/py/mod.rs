@@ -174,6 +174,7 @@ mod _native {
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
         members::init().map_err(|e| PyImportError::new_err(format!("lightwork needs Linux 4.14 or newer: {e}")))?;
+        m.add("LEAST_BUFFER", cells::parcel::LEAST)?;
         // The other hooks are `launch.py`'s; this one no Python code has to know of.
         let hooks = PyDict::new(m.py());
         hooks.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, m)?)?;

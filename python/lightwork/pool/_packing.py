@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections import ChainMap
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from .. import _native
-from ..reduction import PickledBy, SharedBlock, dumps, pack
+from ..reduction import REDUCERS, PickledBy, SharedBlock, dumps, pack
 
 UNPICKLABLE = (pickle.PicklingError, AttributeError, TypeError)
 """What pickle raises for lambdas, closures and the like, which cloudpickle may know how to pickle."""
@@ -95,13 +94,7 @@ def _pack_portably(obj: object) -> Any:
 
 
 def _dumps_portably(obj: object) -> bytes:
-    return bytes(_portably(obj, lambda: dumps(obj), lambda: _cloud_dumps(obj)))
-
-
-def _cloud_dumps(obj: object) -> bytes:
-    buffer = io.BytesIO()
-    cloud_pickler()(buffer, pickle.HIGHEST_PROTOCOL).dump(obj)
-    return buffer.getvalue()
+    return bytes(_portably(obj, lambda: dumps(obj), lambda: dumps(obj, cloud_pickler())))
 
 
 @cache
@@ -109,5 +102,5 @@ def cloud_pickler() -> Any:
     """The class; imported only where pickle fails: it costs 20 ms."""
     cloudpickle: Any = import_module("cloudpickle")
     forking: Any = ForkingPickler
-    table = ChainMap(forking._extra_reducers, cloudpickle.Pickler.dispatch_table)
+    table = ChainMap(REDUCERS, forking._extra_reducers, cloudpickle.Pickler.dispatch_table)
     return type("CloudPickler", (cloudpickle.Pickler,), {"dispatch_table": table})

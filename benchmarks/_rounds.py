@@ -60,10 +60,12 @@ class Row:
     aim_met: bool | None = None
 
 
-def parser(question: str, rounds: int) -> argparse.ArgumentParser:
-    """The options every script has; `question` is its help text."""
+def parser(question: str, rounds: int, workers: int | None = None) -> argparse.ArgumentParser:
+    """The options every script has, and those with pools (by default of so many `workers`); `question` is its help."""
     options = argparse.ArgumentParser(description=question)
     options.add_argument("--rounds", type=positive, default=rounds, help="rounds, interleaved (default: %(default)s)")
+    if workers is not None:
+        options.add_argument("--workers", type=positive, default=workers, help="of a pool (default: %(default)s)")
     options.add_argument("--save", action="store_true", help="write the figures to benchmarks/results/<name>.json")
     options.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
     return options

@@ -129,10 +129,9 @@ def bare(image: Any, kernels: list[Any], workers: int) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=3)
+    options = parser(__doc__, rounds=3, workers=2)
     options.add_argument("--side", type=positive, default=5_000, help="of the image (default: %(default)s)")
     options.add_argument("--filters", type=positive, default=20, help="default: %(default)s")
-    options.add_argument("--workers", type=positive, default=2, help="default: %(default)s")
     chosen = options.parse_args()
     random = np.random.default_rng(1)
     image = random.random((chosen.side, chosen.side))

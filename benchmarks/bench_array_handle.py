@@ -79,10 +79,9 @@ def resident(array: Any, workers: int) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=5)
+    options = parser(__doc__, rounds=5, workers=2)
     options.add_argument("--megabytes", type=positive, default=1_000, help="of the array (default: %(default)s)")
     options.add_argument("--calls", type=positive, default=3_000, help="per round (default: %(default)s)")
-    options.add_argument("--workers", type=positive, default=2, help="that are called (default: %(default)s)")
     options.add_argument("--readers", type=positive, default=4, help="that read all of it (default: %(default)s)")
     chosen = options.parse_args()
     array = lightwork.ndarray(chosen.megabytes * MB // 8, fill=1.0)

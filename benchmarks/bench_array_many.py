@@ -43,10 +43,9 @@ def copied(arrays: list[Any]) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=5)
+    options = parser(__doc__, rounds=5, workers=2)
     options.add_argument("--arrays", type=positive, default=10_000, help="default: %(default)s")
     options.add_argument("--kib", type=positive, default=64, help="of each (default: %(default)s)")
-    options.add_argument("--workers", type=positive, default=2, help="default: %(default)s")
     chosen = options.parse_args()
     arrays = [np.full(chosen.kib * KIB // 8, i) for i in range(chosen.arrays)]
     rivals = {name: partial(in_pool, name, chosen.workers, arrays) for name in (OURS, STDLIB)}

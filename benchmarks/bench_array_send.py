@@ -83,10 +83,9 @@ def through_queue(library: Any, megabytes: int, calls: int) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=5)
+    options = parser(__doc__, rounds=5, workers=2)
     options.add_argument("--megabytes", type=positive, default=100, help="of an array (default: %(default)s)")
     options.add_argument("--calls", type=positive, default=5, help="per round (default: %(default)s)")
-    options.add_argument("--workers", type=positive, default=2, help="of a pool (default: %(default)s)")
     chosen = options.parse_args()
     size = (chosen.megabytes, chosen.calls)
     floor = {MEMCPY: partial(memcpy, *size)}

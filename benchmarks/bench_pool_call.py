@@ -58,9 +58,8 @@ def floor(calls: int) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=5)
+    options = parser(__doc__, rounds=5, workers=2)
     options.add_argument("--calls", type=positive, default=3_000, help="per round (default: %(default)s)")
-    options.add_argument("--workers", type=positive, default=2, help="default: %(default)s")
     chosen = options.parse_args()
     rivals = {name: partial(call, name, chosen.workers, chosen.calls) for name in POOLS}
     case = Case(

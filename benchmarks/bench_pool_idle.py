@@ -51,8 +51,7 @@ def waiting_for_a_callback(name: str, workers: int) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=3)
-    options.add_argument("--workers", type=positive, default=16, help="default: %(default)s")
+    options = parser(__doc__, rounds=3, workers=16)
     options.add_argument("--seconds", type=positive, default=3, help="of idleness, per round (default: %(default)s)")
     chosen = options.parse_args()
     cases = [

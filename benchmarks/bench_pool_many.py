@@ -23,9 +23,8 @@ def rate(name: str, workers: int, tasks: int) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=5)
+    options = parser(__doc__, rounds=5, workers=2)
     options.add_argument("--tasks", type=positive, default=20_000, help="per round (default: %(default)s)")
-    options.add_argument("--workers", type=positive, default=2, help="default: %(default)s")
     chosen = options.parse_args()
     case = Case(
         f"{chosen.tasks:,} calls begun, then all values",

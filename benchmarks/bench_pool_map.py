@@ -47,9 +47,8 @@ def serial(items: int) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=7)
+    options = parser(__doc__, rounds=7, workers=2)
     options.add_argument("--items", type=positive, default=1_000_000, help="default: %(default)s")
-    options.add_argument("--workers", type=positive, default=2, help="default: %(default)s")
     chosen = options.parse_args()
     cases = []
     for first in (False, True):

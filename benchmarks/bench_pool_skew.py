@@ -60,9 +60,8 @@ def bare(workers: int, turns: list[int]) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=7)
+    options = parser(__doc__, rounds=7, workers=2)
     options.add_argument("--items", type=positive, default=3_000, help="default: %(default)s")
-    options.add_argument("--workers", type=positive, default=2, help="default: %(default)s")
     chosen = options.parse_args()
     turns = skewed(chosen.items)
     rivals = {name: partial(in_pool, name, chosen.workers, turns) for name in POOLS if name in (OURS, STDLIB, "mpire")}

@@ -53,9 +53,8 @@ def ideal(workers: int, tasks: int) -> float:
 
 
 def main() -> None:
-    options = parser(__doc__, rounds=5)
+    options = parser(__doc__, rounds=5, workers=5)
     options.add_argument("--tasks", type=positive, default=5_000, help="per round (default: %(default)s)")
-    options.add_argument("--workers", type=positive, default=5, help="default: %(default)s")
     chosen = options.parse_args()
     cases = []
     for title, work, names in (

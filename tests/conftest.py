@@ -44,7 +44,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.005)  # there is no event: see above
+        time.sleep(0.005)  # the kernel tells nobody of what it changes
     return True
 
 

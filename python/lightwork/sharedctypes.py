@@ -211,7 +211,7 @@ def _ndarray(type_: Any, block: SharedBlock) -> Any:
         type_, shape = type_._type_, (type_._length_,)
     try:
         dtype = np.dtype(type_)
-    except (TypeError, NotImplementedError) as e:
+    except (TypeError, NotImplementedError) as e:  # the latter is numpy's, for ctypes types that it does not know
         raise TypeError(f"numpy has no dtype for {type_.__name__}: {e}") from None
     return on_block(block, shape, dtype)
 

@@ -170,10 +170,9 @@ class Engine:
             try:
                 self._send(job.id, index, tag, func, obj)
             except ArenaFull as e:
-                # Nobody is told of a block that is freed; the workers free their arguments'.
                 if e.fits and self.state != TERMINATE and self.wire.is_busy():
                     self.poll()
-                    time.sleep(ROOM)
+                    time.sleep(ROOM)  # workers free their arguments, each by one store, and tell nobody
                     continue
                 self.settle(job, index, False, e)
             except Exception as e:

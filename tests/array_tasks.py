@@ -112,6 +112,31 @@ def drops(array: Any, told: Any, go: Any) -> None:
     assert go.wait(SOON)
 
 
+def writes_to_its_arguments(array: Any, others: Any, name: bytes) -> tuple[Any, ...]:
+    fixed, same = others
+    array[0] = 7
+    return array[-1], fixed[-1], array.flags.writeable, fixed.flags.writeable, same is array, name
+
+
+class _WithItself:
+    """Mixed into a process: it is part of its own state."""
+
+    def __init__(self, array: Any) -> None:
+        super().__init__()
+        self.array, self.itself = array, self
+
+    def run(self) -> Any:
+        return self.itself is self, float(self.itself.array.sum())
+
+
+class SpawnedWithItself(_WithItself, mp.get_context("spawn").Process):  # type: ignore[misc]
+    pass
+
+
+class ServedWithItself(_WithItself, mp.get_context("forkserver").Process):  # type: ignore[misc]
+    pass
+
+
 def sends_back(array: Any, q: Any, go: Any) -> None:
     assert go.wait(SOON)
     q.put(array)
@@ -202,6 +227,10 @@ kept: Any = None
 def keep(array: Any) -> None:
     global kept
     kept = array
+
+
+def sum_of_kept(_: Any) -> float:
+    return float(sum(array.sum() for array in kept))
 
 
 def fill_kept(value: float) -> None:

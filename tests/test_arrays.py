@@ -538,6 +538,40 @@ def test_many_arrays_through_workers_that_are_killed_at_random(ctx: Any, back: A
     assert back()
 
 
+@pytest.mark.parametrize("room", [True, False])
+def test_large_arguments_of_a_process(ctx: Any, budget: Callable[[int], None], room: bool) -> None:
+    array, fixed, name = np.arange(N), np.arange(N), bytes(range(256)) * 1024
+    fixed.flags.writeable = False
+    if not room:
+        budget(MIB)
+    p = ctx.Process(target=tasks.writes_to_its_arguments, args=(array, [fixed, array]), kwargs={"name": name})
+    p.start()
+    assert p.result(SOON) == (N - 1, N - 1, True, False, True, name)
+    assert array[0] == 0
+
+
+def test_a_childs_arguments_end_with_it(ctx: Any, back: Any) -> None:
+    told, go = ctx.Queue(), ctx.Event()
+    p = ctx.Process(target=tasks.drops, args=(np.ones(N), told, go))
+    p.start()
+    assert told.get(timeout=SOON)
+    p.kill()
+    p.join()
+    assert back()
+
+
+@pytest.mark.parametrize("make", [tasks.SpawnedWithItself, tasks.ServedWithItself])
+def test_a_process_that_is_part_of_its_own_state(make: Any) -> None:
+    p = make(np.ones(N))
+    p.start()
+    assert p.result(SOON) == (True, float(N))
+
+
+def test_large_arguments_of_an_initializer(ctx: Any) -> None:
+    with ctx.Pool(2, initializer=tasks.keep, initargs=([np.ones(N), mp.ndarray(3, fill=1)],)) as pool:
+        assert set(pool.map(tasks.sum_of_kept, range(20))) == {N + 3.0}
+
+
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_a_child_got_at_its_start_stays_while_it_lives(ctx: Any, extra: Any, back: Any, killed: bool) -> None:
     q, go, array = ctx.Queue(), ctx.Event(), made(1)

@@ -358,6 +358,20 @@ def test_a_message_whose_reader_dies_comes_whole_to_the_next(ctx: Any) -> None:
     assert not differences(q.get(timeout=SOON), [numbered(1), "survived", numbered(2)])
 
 
+def test_a_message_whose_reader_dies_goes_with_its_queue(ctx: Any) -> None:
+    q = ctx.Queue()
+    before = used()
+    shared = mp.ndarray(MIB // 8)
+    q.put([numbered(1, MIB // 8), b"x" * MIB, shared, KillsItsReader()])
+    del shared
+    p = ctx.Process(target=get_one, args=(q,))
+    p.start()
+    p.join()
+    assert p.exitcode == -signal.SIGKILL and used() > before + 3 * MIB
+    del q
+    assert used() < before + MIB
+
+
 def add_or_die(died: Any, a: Any, x: int) -> int:
     a += x
     if x == 3 and died.exchange(1) == 0:

@@ -4,6 +4,7 @@ Launching itself is the stdlib's. A forked child has the mapping already and fin
 reserved before the fork. A spawned or forkserver child unpickles first of all its preparation data, and in that first
 of all its name: our Popen makes the name a `Passport`, whose pickle carries the arena's descriptor, the row, the start
 method, and whether `lightwork.install()` is in force. So all of this holds before the main module is imported again.
+The process itself follows as a `Letter`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from multiprocessing.reduction import DupFd
 from typing import Any
 
 from . import _native
+from .errors import ArenaFull
+from .queues import SimpleQueue
+from .reduction import dumps, loads
 
 os.register_at_fork(before=_native.before_fork, after_in_child=_native.after_fork_in_child)
 
@@ -31,21 +35,18 @@ _ARRIVE = (
 
 
 class Passport(str):
-    """A process name that makes who unpickles it a member of this family. The second pickle of it is a plain name."""
+    """A process name that makes who unpickles it a member of this family, in the row reserved for it."""
 
     __slots__ = ("row",)
-    row: int | None
+    row: int
 
     def __reduce__(self) -> tuple[Any, ...]:
-        row, self.row = self.row, None
-        if row is None:
-            return str, (str(self),)
         from . import _install
         from .context import _default_context
 
         family, fd = _native.family()
         method = _default_context.get_start_method(allow_none=True)
-        passport = (str(self), family, DupFd(fd), row, method, _install.installed())
+        passport = (str(self), family, DupFd(fd), self.row, method, _install.installed())
         path = [p or ORIGINAL_DIR for p in sys.path]
         return eval, (_ARRIVE, {"path": path, "passport": passport})
 
@@ -120,16 +121,32 @@ class _Launch:
         return self.returncode
 
 
+class Letter:
+    """What the stdlib pickles in the place of a process. It travels as a message of ours: its large buffers are copied
+    once, and are the child's alone. What does not fit into shared memory goes the stdlib's way."""
+
+    def __init__(self, process_obj: Any, name: str) -> None:
+        self._process = process_obj
+        self._name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        try:
+            queue = SimpleQueue(ctx=None)
+            queue.put(self._process)
+        except ArenaFull:
+            return loads, (bytes(dumps(self._process)),)
+        return _open, (queue,)
+
+
+def _open(queue: SimpleQueue) -> Any:
+    return queue.get()
+
+
 class _LaunchByPickle(_Launch):
     def _launch(self, process_obj: Any) -> None:
-        name = process_obj._name
-        passport = Passport(name)
+        passport = Passport(process_obj._name)
         passport.row = _native.reserve_child()
-        process_obj._name = passport
-        try:
-            super()._launch(process_obj)  # type: ignore[misc]
-        finally:
-            process_obj._name = name
+        super()._launch(Letter(process_obj, passport))  # type: ignore[misc]
 
 
 class ForkPopen(_Launch, popen_fork.Popen):

@@ -113,11 +113,11 @@ class SharedBlock(_native.Memory):
         travels = _packing.blocks is not None
         if travels:
             _packing.blocks.append(self)  # type: ignore[union-attr]
-        return _attach_block, (type(self), self.nbytes, self._handle(not travels and get_spawning_popen() is None))
+        return _attach_block, (self.nbytes, self._handle(not travels and get_spawning_popen() is None))
 
 
-def _attach_block(cls: type[SharedBlock], nbytes: int, handle: tuple[int, int, int]) -> SharedBlock:
-    return cls(nbytes, handle=handle)
+def _attach_block(nbytes: int, handle: tuple[int, int, int]) -> SharedBlock:
+    return SharedBlock(nbytes, handle=handle)
 
 
 def is_for_us() -> bool:

@@ -549,31 +549,31 @@ impl Ring {
         self.come_back().is_some()
     }
 
-    /// With the cell: free segments and the messages nobody took.
+    /// With the cell: free segments and messages, also those that readers took and died with.
     fn destroy(&self) {
-        let current = self.get.segment.load(Acquire);
-        let mut at = self.retired.load(Acquire);
-        while at != 0 {
-            let next = Segment::of(at).retired_next.load(Acquire);
-            if at != current {
-                arena::free(at); // else: a reader died between [leave.1] and [leave.commit]
-            }
-            at = next;
+        if self.put.lock.guard(members::me(), members::is_dead).inherited {
+            self.recover_put();
         }
-        let mut at = current;
-        let end = self.put.index.load(Acquire);
-        let mut index = self.get.index.load(Acquire);
+        let current = self.get.segment.load(Acquire);
+        let mut retired = self.retired.load(Acquire);
+        if retired == current {
+            retired = Segment::of(current).retired_next.load(Acquire); // a reader died between [leave.1] and [leave.commit]
+        }
+        Self::free_segments(retired, |s| s.retired_next.load(Acquire));
+        Self::free_segments(current, |s| s.next.load(Acquire));
+    }
+
+    fn free_segments(first: u64, next: impl Fn(&Segment) -> u64) {
+        let mut at = first;
         while at != 0 {
             let s = Segment::of(at);
-            let next = s.next.load(Acquire);
-            let last = if next != 0 { s.end.load(Acquire) } else { end };
-            for i in index..last {
-                // SAFETY: nobody else holds the queue, and these slots are committed.
-                unsafe { s.slot(i).read() }.discard();
+            for slot in s.slots().filter(|slot| slot.word.load(Acquire) != 0) {
+                // SAFETY: nobody else holds the queue, and no slot is half written.
+                unsafe { slot.read() }.discard();
             }
-            index = last.max(index);
+            let after = next(s);
             arena::free(at);
-            at = next;
+            at = after;
         }
     }
 }

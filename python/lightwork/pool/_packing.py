@@ -11,7 +11,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from .. import _native
-from ..reduction import REDUCERS, PickledBy, SharedBlock, dumps, pack
+from ..reduction import REDUCERS, PickledBy, SharedBlock, pack
 
 UNPICKLABLE = (pickle.PicklingError, AttributeError, TypeError)
 """What pickle raises for lambdas, closures and the like, which cloudpickle may know how to pickle."""
@@ -22,9 +22,8 @@ class Bound:
     each task maps them privately. So every task has a copy of its own, as of all arguments, and they cross once."""
 
     def __init__(self, func: Callable[..., Any]) -> None:
-        packed = _pack_portably(func)
-        pickled, buffers, blocks = packed if type(packed) is tuple else (packed, [], [])
-        self._parts = bytes(pickled), [_Copy(buffer) for buffer in buffers], blocks
+        pickled, buffers, blocks = _parts(func)
+        self._parts = pickled, [_Copy(buffer) for buffer in buffers], blocks
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unbind, self._parts
@@ -65,36 +64,34 @@ class Errand:
         func(*args)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _SealedErrand, (_dumps_portably(self._work),)
+        pickled, buffers, blocks = _parts(self._work)
+        return _SealedErrand, (pickled, list(map(pickle.PickleBuffer, buffers)), blocks)
 
 
 class _SealedErrand:
-    def __init__(self, packed: bytes) -> None:
-        self._packed = packed
+    def __init__(self, pickled: bytes, buffers: list[Any], blocks: list[Any]) -> None:
+        self._packed = pickled, buffers
+        self._blocks = blocks
 
     def __call__(self) -> None:
-        func, args = pickle.loads(self._packed)
+        pickled, buffers = self._packed
+        func, args = pickle.loads(pickled, buffers=buffers)
         func(*args)
 
 
-def _portably(obj: object, plain: Callable[[], Any], cloud: Callable[[], Any]) -> Any:
-    """What one of the two makes; pickle's own error if neither can."""
+def _parts(obj: object) -> tuple[bytes, list[memoryview], list[Any]]:
+    """What `pack` or cloudpickle makes of it, always in three parts; raises pickle's own error if neither can."""
     try:
-        return plain()
+        packed = pack(obj)
     except UNPICKLABLE:
         try:
-            return cloud()
+            packed = pack(PickledBy(cloud_pickler(), obj))
         except Exception:
-            pass
-        raise
-
-
-def _pack_portably(obj: object) -> Any:
-    return _portably(obj, lambda: pack(obj), lambda: pack(PickledBy(cloud_pickler(), obj)))
-
-
-def _dumps_portably(obj: object) -> bytes:
-    return bytes(_portably(obj, lambda: dumps(obj), lambda: dumps(obj, cloud_pickler())))
+            packed = None
+        if packed is None:
+            raise
+    pickled, buffers, blocks = packed if type(packed) is tuple else (packed, [], [])
+    return bytes(pickled), buffers, blocks
 
 
 @cache

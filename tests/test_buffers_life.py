@@ -449,6 +449,54 @@ def test_workers_that_come_later_get_what_is_bound(ctx: Any) -> None:
         assert pool.map(partial(add_bound, a), range(4), 1) == [BIG - 1 + x for x in range(4)]
 
 
+# -- in many items of one map
+
+
+def row_sum(a: Any, x: int) -> tuple[float, bool, bool]:
+    total = float(a[x].sum())
+    if a.flags.writeable:
+        a[:] = -1
+    return total, bool(a.flags.writeable), bool(a.flags.f_contiguous)
+
+
+class GivesATemporary:
+    """Its pickle holds an array that lives only while it is pickled."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> Any:
+        return as_it_is, (numbered(self.number),)
+
+
+def as_it_is(a: Any) -> Any:
+    return a
+
+
+def test_an_array_in_many_items_of_a_map_is_copied_twice(ctx: Any) -> None:
+    plain = np.arange(MIB // 4.0).reshape(512, 512)
+    fixed = plain.copy()
+    fixed.flags.writeable = False
+    with ctx.Pool(2) as pool:
+        meet_all(ctx, pool, 2)
+        for a in (plain, np.asfortranarray(plain), fixed, plain[::2]):
+            before, sums, flags = used(), a.sum(axis=1), (a.flags.writeable, a.flags.f_contiguous)
+            result = pool.starmap_async(row_sum, [(a, x % 256) for x in range(100)], 1)
+            assert used() < before + 5 * a.nbytes or not a.flags.forc
+            assert result.get(SOON) == [(sums[x % 256], *flags) for x in range(100)]
+        assert plain[0, 1] == 1 and plain.min() == 0
+
+
+def test_arrays_that_live_only_while_they_are_pickled(ctx: Any) -> None:
+    with ctx.Pool(2) as pool:
+        results = pool.map(as_it_is, [GivesATemporary(x) for x in range(40)], 1)
+        assert not differences(results, [numbered(x) for x in range(40)])
+        a, b = numbered(0), numbered(1)
+        assert pool.starmap(add_bound, [(c, x) for x in range(30) for c in (a, b)], 1) == [
+            add_bound(c, x) for x in range(30) for c in (a, b)
+        ]
+
+
 # -- memory
 
 

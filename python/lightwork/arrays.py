@@ -6,15 +6,21 @@ views of one are shared, too, and travel as views; what numpy computes from one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from multiprocessing.reduction import ForkingPickler
 from operator import index
+from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any
 
+from . import _native
 from .errors import ArenaFull
-from .reduction import REDUCERS, SharedBlock, is_for_us
+from .reduction import REDUCERS, Copy, SharedBlock, is_for_us
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -75,10 +81,36 @@ def on_block(block: SharedBlock, shape: Any, dtype: Any, offset: int = 0, stride
     """An array over (a part of) a shared block, which it holds."""
     import numpy as np
 
-    if np.ndarray not in REDUCERS:
-        REDUCERS[np.ndarray] = partial(_reduce, 5)
-        ForkingPickler.register(np.ndarray, partial(_reduce, 4))
+    _register(np.ndarray)
     return np.ndarray(shape, dtype, memoryview(block), offset, strides)  # type: ignore[arg-type]
+
+
+def _register(kind: Any) -> None:
+    if kind not in REDUCERS:
+        REDUCERS[kind] = partial(_reduce, 5)
+        ForkingPickler.register(kind, partial(_reduce, 4))
+
+
+class _Sending(threading.local):
+    #: What this thread sends in several messages: arrays by their id, and their copies once they came a second time.
+    seen: dict[int, tuple[weakref.ref[Any], Copy | None]] | None = None
+
+
+_sending = _Sending()
+
+
+@contextmanager
+def each_sent_once() -> Iterator[None]:
+    """In here, where no array changes, a large one that this thread sends in many messages is copied twice at most: the
+    first message has a buffer of its own, all others name one copy, which each receiver maps privately."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        _register(numpy.ndarray)
+    outer, _sending.seen = _sending.seen, {}
+    try:
+        yield
+    finally:
+        _sending.seen = outer
 
 
 def _block_of(array: NDArray[Any]) -> SharedBlock | None:
@@ -91,11 +123,27 @@ def _block_of(array: NDArray[Any]) -> SharedBlock | None:
 
 def _reduce(protocol: int, array: NDArray[Any]) -> Any:
     if array.base is None or not is_for_us() or (block := _block_of(array)) is None:
-        return array.__reduce_ex__(protocol)
+        reduced = array.__reduce_ex__(protocol)
+        if _sending.seen is None or array.nbytes < _native.LEAST_BUFFER or not is_for_us():
+            return reduced
+        return _once(_sending.seen, array, reduced)
     start: int = array.__array_interface__["data"][0]
     offset = start - block.address if array.size else 0
     dtype: Any = array.dtype.str if array.dtype.isbuiltin == 1 else array.dtype  # a dtype's own pickle costs 6 us more
     return _view, (block, array.shape, dtype, offset, array.strides, array.flags.writeable)
+
+
+def _once(seen: dict[int, tuple[weakref.ref[Any], Copy | None]], array: NDArray[Any], reduced: Any) -> Any:
+    make, args, *_ = reduced
+    if type(args[0]) is not PickleBuffer:
+        return reduced  # it is not contiguous, or holds objects
+    known, copy = seen.get(id(array), (None, None))
+    if known is None or known() is not array:
+        seen[id(array)] = weakref.ref(array), None
+        return reduced
+    copy = copy or Copy(args[0].raw())
+    seen[id(array)] = known, copy
+    return make, (copy, *args[1:])
 
 
 def _view(block: SharedBlock, shape: Any, dtype: Any, offset: int, strides: Any, writeable: bool) -> NDArray[Any]:

@@ -120,6 +120,26 @@ def _attach_block(nbytes: int, handle: tuple[int, int, int]) -> SharedBlock:
     return SharedBlock(nbytes, handle=handle)
 
 
+class Copy:
+    """A copy of a buffer in shared memory. Each pickle of it gives a private view: a page that a receiver writes to
+    becomes its own. Raises ArenaFull if there is no room."""
+
+    def __init__(self, buffer: memoryview) -> None:
+        self._readonly = buffer.readonly
+        block: Any = SharedBlock(buffer.nbytes)
+        memoryview(block)[:] = buffer
+        self._block = block
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _private_view, (self._block, self._readonly)
+
+
+def _private_view(block: SharedBlock, readonly: bool) -> memoryview:
+    private: Any = _native.Private(block)
+    view = memoryview(private)
+    return view.toreadonly() if readonly else view
+
+
 def is_for_us() -> bool:
     """Is this thread pickling for a process of this family, and nobody else?"""
     return _packing.blocks is not None or get_spawning_popen() is not None

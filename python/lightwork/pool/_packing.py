@@ -10,8 +10,7 @@ from importlib import import_module
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from .. import _native
-from ..reduction import REDUCERS, PickledBy, SharedBlock, pack
+from ..reduction import REDUCERS, Copy, PickledBy, pack
 
 UNPICKLABLE = (pickle.PicklingError, AttributeError, TypeError)
 """What pickle raises for lambdas, closures and the like, which cloudpickle may know how to pickle."""
@@ -23,7 +22,7 @@ class Bound:
 
     def __init__(self, func: Callable[..., Any]) -> None:
         pickled, buffers, blocks = _parts(func)
-        self._parts = pickled, [_Copy(buffer) for buffer in buffers], blocks
+        self._parts = pickled, [Copy(buffer) for buffer in buffers], blocks
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unbind, self._parts
@@ -31,25 +30,6 @@ class Bound:
 
 def _unbind(pickled: bytes, buffers: list[Any], blocks: list[Any]) -> Any:
     return pickle.loads(pickled, buffers=buffers)
-
-
-class _Copy:
-    """A copy of a buffer in shared memory, which comes out of a pickle as a private view of it."""
-
-    def __init__(self, buffer: memoryview) -> None:
-        self._readonly = buffer.readonly
-        block: Any = SharedBlock(buffer.nbytes)
-        memoryview(block)[:] = buffer
-        self._block = block
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _private_view, (self._block, self._readonly)
-
-
-def _private_view(block: SharedBlock, readonly: bool) -> memoryview:
-    private: Any = _native.Private(block)
-    view = memoryview(private)
-    return view.toreadonly() if readonly else view
 
 
 class Errand:

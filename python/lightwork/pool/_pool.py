@@ -13,6 +13,7 @@ from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from ..arrays import each_sent_once
 from ..context import get_context
 from ..cpus import native_libraries, share_of_cpus, usable_cpus
 from ._chunks import as_sequence, checked_chunksize, equal_pages, guided_pages
@@ -303,8 +304,9 @@ class Pool:
 
     def _submit_pages(self, job: MapResult[T], tag: int, func: Callable[..., T], items: Any, starts: list[int]) -> None:
         bound = self._engine.bind(func)
-        for index in range(len(starts) - 1):
-            self._engine.send(job, index, tag, bound, items[starts[index] : starts[index + 1]])
+        with each_sent_once():
+            for index in range(len(starts) - 1):
+                self._engine.send(job, index, tag, bound, items[starts[index] : starts[index + 1]])
 
     def _failed_map(
         self, func: Any, error: Exception, callback: Callback | None, error_callback: Callback | None

@@ -9,7 +9,8 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ MIB = 1 << 20
 
 def handle(x: Any) -> tuple[int, int, int]:
     """Family, offset, stamp."""
-    name: tuple[int, int, int] = x.__reduce__()[1][2]
+    name: tuple[int, int, int] = x.__reduce__()[1][-1]
     return name
 
 
@@ -113,6 +114,59 @@ def test_a_result_that_does_not_fit_is_an_error_of_that_process(budget: Callable
     p.start()
     with pytest.raises(mp.errors.Unshippable, match="shared memory is full"):
         p.result(20)
+
+
+@pytest.fixture
+def memory_cgroup() -> Iterator[Path]:
+    """A memory cgroup of 200 MiB within this process's own."""
+    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    paths = {controllers: path.lstrip("/") for _, controllers, path in lines}
+    v1 = "memory" in paths
+    mount, file = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") if v1 else ("/sys/fs/cgroup", "memory.max")
+    folder = Path(mount) / paths.get("memory", paths.get("", "")) / f"lightwork-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as e:
+        pytest.skip(f"no memory cgroup can be made here: {e}")
+    try:
+        try:
+            (folder / file).write_text(str(200 * MIB))
+        except OSError as e:
+            pytest.skip(f"no memory cgroup can be limited here: {e}")
+        yield folder
+    finally:
+        folder.rmdir()
+
+
+IN_A_CGROUP = """
+import os, sys
+from pathlib import Path
+(Path(sys.argv[1]) / "cgroup.procs").write_text(str(os.getpid()))
+import lightwork as mp
+
+q, kept = mp.SimpleQueue(), []
+try:
+    for _ in range(300):
+        array = mp.RawArray("b", 1 << 20)
+        array[:] = bytes([7]) * len(array)
+        kept.append(array)
+except MemoryError as e:
+    print(type(e).__name__)
+print(len(kept), mp.arena.stats().budget)
+try:
+    q.put(bytes(30 << 20))
+except MemoryError as e:
+    print(type(e).__name__)
+kept.clear()
+q.put(bytes(30 << 20))
+print(len(q.get()))
+"""
+
+
+def test_a_small_memory_cgroup_is_no_death(memory_cgroup: Path, program: Any, run: Any) -> None:
+    full, kept, again, length = run(program(IN_A_CGROUP), memory_cgroup).stdout.splitlines()
+    assert full == again == "ArenaFull" and int(length) == 30 * MIB
+    assert int(kept.split()[1]) == 150 * MIB and 100 < int(kept.split()[0]) <= 150
 
 
 def test_budget_has_a_least_size() -> None:

@@ -556,7 +556,7 @@ impl Ring {
         }
         let current = self.get.segment.load(Acquire);
         let mut retired = self.retired.load(Acquire);
-        if retired == current {
+        if retired == current && current != 0 {
             retired = Segment::of(current).retired_next.load(Acquire); // a reader died between [leave.1] and [leave.commit]
         }
         Self::free_segments(retired, |s| s.retired_next.load(Acquire));

@@ -3,6 +3,7 @@
 use std::io::{Error, Result};
 use std::os::fd::AsRawFd;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 /// A sealed, nameless file of `size` bytes; no block is used before it is touched.
 pub fn create(size: u64) -> Result<OwnedFd> {
@@ -172,17 +173,28 @@ pub fn random() -> u64 {
     x
 }
 
-/// Bytes of memory that the machine has, or the memory cgroup grants.
+/// Bytes of memory that the machine has, or the least that a memory cgroup around this process grants.
 pub fn physical() -> u64 {
     // SAFETY: plain queries.
     let machine = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as u64 * libc::sysconf(libc::_SC_PAGESIZE) as u64 };
-    [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ]
-    .iter()
-    .filter_map(|p| std::fs::read_to_string(p).ok()?.trim().parse::<u64>().ok())
-    .fold(machine, u64::min)
+    let cgroups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    cgroups.lines().filter_map(limit_of_cgroup).fold(machine, u64::min)
+}
+
+/// The least limit from the cgroup in a line of /proc/self/cgroup up to the root. In a container its path may be the
+/// host's: then only the mount is there.
+fn limit_of_cgroup(line: &str) -> Option<u64> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, path) = (parts.next()?, parts.next()?);
+    let (mount, file) = match controllers {
+        "" => ("/sys/fs/cgroup", "memory.max"),
+        c if c.split(',').any(|c| c == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        _ => return None,
+    };
+    let here = Path::new(mount).join(path.trim_start_matches('/'));
+    let around = here.ancestors().take_while(|folder| folder.starts_with(mount));
+    let limit = |folder: &Path| std::fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok();
+    around.filter_map(limit).min()
 }
 
 /// Duplicate a descriptor above the standard ones, closed on exec.

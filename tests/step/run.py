@@ -82,7 +82,7 @@ def record(make: type[Operation]) -> list[int]:
         passed = run.victim().trace(our_code())
         verdict = run.operation.check()  # also so that the next run finds what it does after a death
         if not Tally().add(verdict):
-            raise RuntimeError(f"without any death: {verdict}")
+            raise RuntimeError(f"after a run to the end: {verdict}")
         return passed
 
 

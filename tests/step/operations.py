@@ -12,17 +12,21 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import Empty
+from queue import Empty, Full
 from typing import Any
 
 import lightwork
 from lightwork import _native
+from lightwork.reduction import SharedBlock
 
 BOUND = 2.0
 """Seconds within which whoever is alive gets what it waits for: more than a slice of any sleep, on a slow machine."""
 
 LATE = 0.03
 """Seconds that a poll gives a message of the dead to be found: the family looks for deaths once in 0.01."""
+
+SOON = 0.01
+"""Seconds that a victim waits for what does not come."""
 
 LAST = "last"
 """What a survivor puts after the death."""
@@ -116,6 +120,13 @@ class Buffer:
         return isinstance(other, Buffer) and self.data == other.data
 
 
+def shared_block(number: int) -> SharedBlock:
+    """What a shared array lies in."""
+    block = SharedBlock(BUFFER)
+    memoryview(block)[:] = bytes([number]) * BUFFER
+    return block
+
+
 def judge(found: list[Any], needed: list[Any], possible: list[Any]) -> Verdict:
     """All of `needed` have to be there, and some of `possible` may be, but nothing else, and nothing twice."""
     lost = list(needed)
@@ -131,13 +142,12 @@ def judge(found: list[Any], needed: list[Any], possible: list[Any]) -> Verdict:
 
 
 def drain(q: Any) -> list[Any]:
-    """All messages: those of the dead may come after the last."""
+    """All messages: those of the dead may come after the last. Of a shared array its bytes."""
     found: list[Any] = []
     try:
-        while LAST not in found:
-            found.append(q.get(timeout=BOUND))
         while True:
-            found.append(q.get(timeout=LATE))
+            message = q.get(timeout=LATE if LAST in found else BOUND)
+            found.append(bytes(memoryview(message)) if isinstance(message, SharedBlock) else message)
     except Empty:
         return found
 
@@ -247,6 +257,83 @@ class GetLeaving(Get):
     before = 8
 
 
+class GetShared(Get):
+    """A shared array is on its way, and nobody else has it."""
+
+    def __init__(self) -> None:
+        self.messages = tuple(shared_block(i) for i in range(3))
+        super().__init__()
+        self.messages = tuple(bytes(memoryview(block)) for block in self.messages)
+
+
+class PutToFull(Put):
+    """A bounded queue is full, and the time-out ends the wait."""
+
+    def __init__(self) -> None:
+        self.q = lightwork.Queue(maxsize=2)
+        self.old = [0, 1]
+        for i in self.old:
+            self.q.put(i)
+
+    def act(self) -> None:
+        try:
+            self.q.put(self.message, timeout=SOON)
+        except Full:
+            pass
+
+    def check(self) -> Verdict:
+        first = self.q.get(timeout=BOUND)
+        self.q.put(LAST, timeout=BOUND)
+        return judge([first, *drain(self.q)], [*self.old, LAST], [])
+
+
+class GetFromFull(Operation):
+    """Another process waits for room in a bounded queue."""
+
+    repeats = False
+
+    def __init__(self) -> None:
+        self.q = lightwork.Queue(maxsize=1)
+        self.q.put(0)
+        self.sleeper = Sleeper(lambda: self.q.put(LAST, timeout=2 * BOUND))
+        self.sleeper.until_asleep()
+
+    def act(self) -> None:
+        self.q.get()
+
+    def check(self) -> Verdict:
+        verdict = judge(drain(self.q), [LAST], [0])
+        verdict.effect = not verdict.effect
+        return verdict
+
+    def end(self) -> None:
+        self.sleeper.end()
+
+
+class GetNothing(Operation):
+    """An empty queue, and the time-out ends the wait."""
+
+    def __init__(self) -> None:
+        self.q = lightwork.Queue()
+
+    def act(self) -> None:
+        try:
+            self.q.get(timeout=SOON)
+        except Empty:
+            pass
+
+    def check(self) -> Verdict:
+        sleeper = Sleeper(lambda: drain(self.q))
+        sleeper.until_asleep()
+        self.q.put(LAST)
+        try:
+            return judge(sleeper.result(), [LAST], [])
+        except TimeoutError:
+            return Verdict(False, stuck=1)
+        finally:
+            sleeper.end()
+
+
 class TaskDone(Operation):
     """The last of a JoinableQueue, and somebody waits in join()."""
 
@@ -351,6 +438,21 @@ class ReleaseSemaphore(Release):
     kind = "BoundedSemaphore"
 
 
+class AcquireTaken(Acquire):
+    """The survivor has the lock, and the time-out ends the wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock.acquire()
+
+    def act(self) -> None:
+        self.lock.acquire(timeout=SOON)
+
+    def check(self) -> Verdict:
+        self.lock.release()
+        return super().check()
+
+
 class Signal(Operation):
     """A semaphore that one releases and another acquires."""
 
@@ -398,6 +500,35 @@ class Notify(Operation):
     def end(self) -> None:
         for sleeper in self.sleepers:
             sleeper.end()
+
+
+class WaitCondition(Operation):
+    """The victim waits in a Condition, and the time-out ends that; then another waits."""
+
+    def __init__(self) -> None:
+        self.condition = lightwork.Condition()
+
+    def act(self) -> None:
+        with self.condition:
+            self.condition.wait(SOON)
+
+    def check(self) -> Verdict:
+        with self.condition:
+            pass  # else the sleeper may sleep for the dead one's lock, and come after the notification
+        sleeper = Sleeper(self._waits)
+        sleeper.until_asleep()
+        with self.condition:
+            self.condition.notify()
+        try:
+            return Verdict(False, stuck=int(not sleeper.result()))
+        except TimeoutError:
+            return Verdict(False, stuck=1)
+        finally:
+            sleeper.end()
+
+    def _waits(self) -> bool:
+        with self.condition:
+            return bool(self.condition.wait(2 * BOUND))
 
 
 class SetEvent(Operation):
@@ -457,6 +588,31 @@ class PassBarrier(Operation):
 
     def end(self) -> None:
         self.sleeper.end()
+
+
+class WaitBarrier(Operation):
+    """The victim waits in a barrier, and the time-out breaks it."""
+
+    def __init__(self) -> None:
+        self.barrier = lightwork.Barrier(2)
+
+    def act(self) -> None:
+        try:
+            self.barrier.wait(SOON)
+        except threading.BrokenBarrierError:
+            pass
+
+    def check(self) -> Verdict:
+        self.barrier.reset()
+        sleeper = Sleeper(lambda: self.barrier.wait(2 * BOUND))
+        try:
+            self.barrier.wait(BOUND)
+            sleeper.result()
+            return Verdict(False)
+        except (threading.BrokenBarrierError, TimeoutError):
+            return Verdict(False, stuck=1)
+        finally:
+            sleeper.end()
 
 
 # -- a pool's worker
@@ -537,6 +693,10 @@ OPERATIONS: dict[str, type[Operation]] = {
     "get-text": GetText,
     "get-buffer": GetBuffer,
     "get-leaving": GetLeaving,
+    "get-shared": GetShared,
+    "get-nothing": GetNothing,
+    "put-to-full": PutToFull,
+    "get-from-full": GetFromFull,
     "task-done": TaskDone,
     "acquire": Acquire,
     "acquire-rlock": AcquireRLock,
@@ -544,10 +704,13 @@ OPERATIONS: dict[str, type[Operation]] = {
     "release": Release,
     "release-rlock": ReleaseRLock,
     "release-semaphore": ReleaseSemaphore,
+    "acquire-taken": AcquireTaken,
     "signal": Signal,
     "notify": Notify,
+    "wait-condition": WaitCondition,
     "set-event": SetEvent,
     "pass-barrier": PassBarrier,
+    "wait-barrier": WaitBarrier,
     "claim": Claim,
     "result": Result,
 }

@@ -3,7 +3,7 @@
 The layers; imports point downward, but for those inside a function's body that a context makes its objects with:
 
     cli                                       argument parsing
-    _run, compare, futures                    features, built on the public API
+    _run, compare, doctor, futures            features, built on the public API
     _install, dummy, managers                 lightwork under the stdlib's names, its managers over our contexts
     pool                                      jobs, workers, who died
     context                                   the start methods; makes everything below, and the pool, on demand

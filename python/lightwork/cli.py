@@ -72,6 +72,18 @@ def compare(count: int, workers: int, repeat: int, save: Path | None) -> Callabl
     return partial(report, job, (count,), workers=workers, repeat=repeat, save=save)
 
 
+@commands.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(as_json: bool) -> Callable[[], int]:
+    """Look at this machine: what is well, what to change.
+
+    The exit code is 1 if there is a problem, else 0.
+    """
+    from lightwork.doctor import report
+
+    return partial(report, as_json)
+
+
 # Without interspersed arguments, parsing ends at the script's name: every option after it belongs to the script. That
 # `-m` is a flag, and the package the first argument, gives `-m package --help` to the package in the same way.
 @commands.command(context_settings={"allow_interspersed_args": False})

@@ -15,7 +15,13 @@ __all__ = ["usable_cpus"]
 _CGROUPS = Path("/sys/fs/cgroup")
 
 #: What the native libraries read when they are loaded.
-_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+NATIVE_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 
 #: Packages that bring them along.
@@ -67,14 +73,14 @@ def _up(mount: Path, path: str, file: str) -> Iterator[float]:
 def share_of_cpus(processes: int) -> int | None:
     """How many threads native libraries (BLAS, OpenMP) may start in each of so many worker processes, so that together
     they have one for each processor; None if the user chose by an environment variable."""
-    if any(name in os.environ for name in _VARIABLES):
+    if any(name in os.environ for name in NATIVE_THREADS):
         return None
     return max(1, usable_cpus() // processes)
 
 
 def limit_native_threads(most: int) -> None:
     """Have native libraries start at most so many threads in this process, those that will be loaded, too."""
-    for name in _VARIABLES:
+    for name in NATIVE_THREADS:
         os.environ[name] = str(most)
     for library in native_libraries():
         if library.num_threads > most:

@@ -115,6 +115,7 @@ impl Ring {
         let h = cells::create(Kind::Queue, size_of::<Self>() as u64, |o| Self::of(o).destroy())?;
         let r = Self::of(h.offset);
         let first = Segment::create(FIRST, 0).inspect_err(|_| cells::release(h.offset))?;
+        Segment::keep(first);
         r.maxsize.store(maxsize, Relaxed);
         r.put.segment.store(first, Relaxed);
         r.get.segment.store(first, Relaxed);
@@ -249,6 +250,7 @@ impl Ring {
             let capacity = (segment.capacity.load(Relaxed) * 2).min(LARGEST);
             let fresh = Segment::create(capacity, t)?; // [grow.1]
             segment.end.store(t, Relaxed);
+            Segment::keep(fresh); // [grow.2]
             segment.next.store(fresh, Release); // [grow.commit]
             self.put.segment.store(fresh, Release); // [grow.3]
             segment = Segment::of(fresh);

@@ -100,9 +100,10 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// One that its maker's death frees until `keep`.
     pub fn create(capacity: u64, start: u64) -> Result<u64, arena::Full> {
         let bytes = size_of::<Segment>() as u64 + capacity * size_of::<Slot>() as u64;
-        let offset = arena::alloc(bytes, blocks::CELL)?;
+        let offset = arena::alloc(bytes, blocks::LETTER)?;
         let s = Self::of(offset);
         for (word, value) in [
             (&s.next, 0),
@@ -117,6 +118,11 @@ impl Segment {
             s.slot(i + start).word.store(0, Relaxed);
         }
         Ok(offset)
+    }
+
+    /// It is about to become part of a ring.
+    pub fn keep(offset: u64) {
+        blocks::set_state(offset, blocks::CELL);
     }
 
     pub fn of(offset: u64) -> &'static Self {

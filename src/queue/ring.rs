@@ -91,7 +91,9 @@ impl Claim {
             ring.recover_get();
         }
         self.slot.word.store(members::me().word(RETURNED), Release); // [back.1]
+        kill_point!("queue.back.1");
         ring.deaths_seen.store(LOOK, Relaxed); // [back.2]
+        kill_point!("queue.back.2");
         drop(g);
         std::mem::forget(self);
         ring.not_empty.notify(1);
@@ -104,8 +106,10 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let block = self.payload.block();
         self.slot.word.store(0, Release);
+        kill_point!("queue.get.done");
         if let Some(b) = block {
-            arena::free(b);
+            arena::free(b); // [get.5]
+            kill_point!("queue.get.5");
         }
     }
 }
@@ -206,7 +210,8 @@ impl Ring {
             Ok(()) | Err(Full::Queue) => {}
         }
         drop(g);
-        claim.slot.word.store(0, Release); // the block is the new slot's now
+        claim.slot.word.store(0, Release); // [withdraw.1] the block is the new slot's now
+        kill_point!("queue.withdraw.1");
         std::mem::forget(claim);
         self.not_empty.notify(1);
         Ok(())
@@ -226,11 +231,15 @@ impl Ring {
         let slot = segment.slot(t);
         // SAFETY: we hold the put lock and the slot is free.
         unsafe { slot.write(p) }; // [put.1]
+        kill_point!("queue.put.1");
         slot.word.store(members::me().word(STAGED), Release); // [put.2]
+        kill_point!("queue.put.2");
         if let Some(b) = p.block() {
             blocks::set_state(b, blocks::QUEUED); // [put.3]
+            kill_point!("queue.put.3");
         }
         self.put.index.store(t + 1, Release); // [put.commit]
+        kill_point!("queue.put.commit");
         Ok(())
     }
 
@@ -242,15 +251,20 @@ impl Ring {
             if next == 0 {
                 break;
             }
-            self.put.segment.store(next, Release); // [grow.3]
+            self.put.segment.store(next, Release); // [grow.4]
+            kill_point!("queue.grow.4");
             segment = Segment::of(next);
         }
         if segment.slot(t).word.load(Acquire) != 0 {
             let capacity = (segment.capacity.load(Relaxed) * 2).min(LARGEST);
             let fresh = Segment::create(capacity, t)?; // [grow.1]
-            segment.end.store(t, Relaxed);
+            kill_point!("queue.grow.1");
+            segment.end.store(t, Relaxed); // [grow.2]
+            kill_point!("queue.grow.2");
             segment.next.store(fresh, Release); // [grow.commit]
-            self.put.segment.store(fresh, Release); // [grow.3]
+            kill_point!("queue.grow.commit");
+            self.put.segment.store(fresh, Release); // [grow.4]
+            kill_point!("queue.grow.4");
             segment = Segment::of(fresh);
         }
         Ok(segment)
@@ -269,11 +283,12 @@ impl Ring {
         if staged & STATE == STAGED {
             // SAFETY: we hold the put lock and the writer of this slot is dead.
             let p = unsafe { slot.read() };
-            slot.word.store(0, Release);
+            slot.word.store(0, Release); // [unput.1]
+            kill_point!("queue.unput.1");
             if let (Some(b), Some(writer)) = (p.block(), Member::of(staged))
                 && blocks::word_at(b) == writer.word(blocks::QUEUED)
             {
-                p.discard(); // else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
+                p.discard(); // [unput.2] else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
             }
         }
     }
@@ -360,7 +375,8 @@ impl Ring {
         let h = self.get.index.load(Relaxed);
         if h != self.put.index.load(Acquire) {
             let segment = self.follow(Segment::of(self.get.segment.load(Relaxed)), h);
-            segment.slot(h).word.store(members::me().word(STAGED), Release);
+            segment.slot(h).word.store(members::me().word(STAGED), Release); // [unget.1]
+            kill_point!("queue.unget.1");
         }
     }
 
@@ -390,7 +406,9 @@ impl Ring {
         // SAFETY: we hold the get lock and the slot is committed.
         let payload = unsafe { slot.read() };
         slot.word.store(members::me().word(CLAIMED), Release); // [get.1]
+        kill_point!("queue.get.1");
         self.get.index.store(h + 1, Release); // [get.commit]
+        kill_point!("queue.get.commit");
         Some(self.claim(slot, payload))
     }
 
@@ -402,13 +420,15 @@ impl Ring {
             if next == 0 || segment.end.load(Relaxed) != h {
                 return segment;
             }
-            // No writer is in it: message `h` is committed, and its writer stored put.segment [grow.3] before.
+            // No writer is in it: message `h` is committed, and its writer stored put.segment [grow.4] before.
             let left = self.get.segment.load(Relaxed);
             if self.retired.load(Relaxed) != left {
                 segment.retired_next.store(self.retired.load(Relaxed), Relaxed);
                 self.retired.store(left, Release); // [leave.1]
+                kill_point!("queue.leave.1");
             }
             self.get.segment.store(next, Release); // [leave.commit]
+            kill_point!("queue.leave.commit");
             segment = Segment::of(next);
             self.free_retired();
         }
@@ -427,7 +447,9 @@ impl Ring {
                 link = &s.retired_next;
             } else {
                 link.store(s.retired_next.load(Relaxed), Release); // [leave.3]
+                kill_point!("queue.leave.3");
                 arena::free(at); // [leave.4]
+                kill_point!("queue.leave.4");
             }
         }
     }
@@ -438,6 +460,7 @@ impl Ring {
         while let Some((slot, w)) = self.come_back() {
             let mine = members::me().word(CLAIMED);
             if slot.word.compare_exchange(w, mine, AcqRel, Relaxed).is_ok() {
+                kill_point!("queue.again.1");
                 // SAFETY: we hold the get lock; the slot was committed, and whoever claimed it has given it up.
                 let payload = unsafe { slot.read() };
                 return Some(self.claim(slot, payload));
@@ -467,6 +490,7 @@ impl Ring {
             }
         }
         self.deaths_seen.store(deaths, Relaxed);
+        kill_point!("queue.again.2");
         None
     }
 
@@ -487,6 +511,7 @@ impl Ring {
         let counted = self
             .done
             .fetch_update(AcqRel, Acquire, |d| (d < put()).then_some(d + 1));
+        kill_point!("queue.done.1" if counted.is_ok());
         if counted.is_ok_and(|before| before + 1 == put()) {
             self.all_done.notify_all();
         }
@@ -556,7 +581,8 @@ impl Ring {
         while at != 0 {
             let next = Segment::of(at).retired_next.load(Acquire);
             if at != current {
-                arena::free(at); // else: a reader died between [leave.1] and [leave.commit]
+                arena::free(at); // [drop.1] else: a reader died between [leave.1] and [leave.commit]
+                kill_point!("queue.drop.1");
             }
             at = next;
         }
@@ -569,10 +595,12 @@ impl Ring {
             let last = if next != 0 { s.end.load(Acquire) } else { end };
             for i in index..last {
                 // SAFETY: nobody else holds the queue, and these slots are committed.
-                unsafe { s.slot(i).read() }.discard();
+                unsafe { s.slot(i).read() }.discard(); // [drop.2]
+                kill_point!("queue.drop.2");
             }
             index = last.max(index);
-            arena::free(at);
+            arena::free(at); // [drop.3]
+            kill_point!("queue.drop.3");
             at = next;
         }
     }

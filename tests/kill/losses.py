@@ -1,0 +1,32 @@
+"""What a death may cost, by the protocols: src/*/README.md say "lost until the family ends" of each."""
+
+from __future__ import annotations
+
+#: States of a block's owner word: src/arena/blocks.rs.
+CELL, LETTER, QUEUED, ATTACHED = 1, 2, 3, 4
+
+#: The state of the one block that stays, by the point of the death.
+BLOCKS = {
+    "arena.block.1": CELL,  # a segment or a table that nobody knows of yet; a message's block is a LETTER, and comes back
+    "queue.grow.1": CELL,  # the new segment
+    "queue.grow.2": CELL,
+    "queue.leave.3": CELL,  # the segment that was left
+    "queue.get.done": QUEUED,  # the message's block
+}
+
+
+def unexpected(left: dict[int, tuple[int, int, bool]], points: list[str]) -> dict[int, tuple[int, int, bool]]:
+    """The blocks in use that no death at one of these points explains, each at most one."""
+    may_stay = [BLOCKS[point] for point in points if point in BLOCKS]
+    rest = {}
+    for offset, (nbytes, state, dead) in left.items():
+        if dead and state in may_stay:
+            may_stay.remove(state)
+        else:
+            rest[offset] = (nbytes, state, dead)
+    return rest
+
+
+def rows(points: list[str]) -> int:
+    """How many rows of members may stay."""
+    return 0

@@ -155,6 +155,7 @@ mod armed {
         "queue.grow.2",
         "queue.grow.commit",
         "queue.unput.1",
+        "queue.unput.commit",
         "queue.unget.1",
         "queue.get.1",
         "queue.get.commit",
@@ -167,7 +168,6 @@ mod armed {
         "queue.done.1",
         "queue.drop.1",
         "queue.drop.2",
-        "queue.drop.3",
     ];
 
     pub const fn number(name: &str) -> usize {
@@ -196,6 +196,7 @@ mod armed {
     }
 
     static PASSAGES: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
+    static COUNTED_BY: AtomicU32 = AtomicU32::new(0);
     /// The point to die at; `usize::MAX`: none.
     static POINT: AtomicUsize = AtomicUsize::new(usize::MAX);
     /// At which passage from now on.
@@ -205,12 +206,23 @@ mod armed {
     static IN_CHILDREN: AtomicBool = AtomicBool::new(false);
     static LAST_WORDS: AtomicI32 = AtomicI32::new(-1);
 
-    /// How often this process has passed each point, its parent's passages before the fork included.
+    /// How often this process has passed each point.
     pub fn passages() -> Vec<u64> {
+        own();
         PASSAGES.iter().map(|p| p.load(Relaxed)).collect()
     }
 
-    /// Die at the `nth` passage of a point. The dying process writes its passages to `fd`, 8 bytes each.
+    /// A forked child begins at 0.
+    fn own() {
+        let pid = process::pid();
+        if COUNTED_BY.swap(pid, Relaxed) != pid {
+            for p in &PASSAGES {
+                p.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// Die at the `nth` passage of a point. The dying process writes to `fd`, as numbers of 8 bytes: its passages, and 1.
     pub fn arm(point: usize, nth: u64, fd: i32, in_children: bool) {
         LEFT.store(nth, Relaxed);
         ARMED_BY.store(process::pid(), Relaxed);
@@ -220,6 +232,7 @@ mod armed {
     }
 
     pub fn pass(point: usize) {
+        own();
         PASSAGES[point].fetch_add(1, Relaxed);
         if POINT.load(Acquire) == point {
             pass_armed();
@@ -230,7 +243,7 @@ mod armed {
     fn pass_armed() {
         let mine = ARMED_BY.load(Relaxed) == process::pid();
         if mine != IN_CHILDREN.load(Relaxed) && LEFT.fetch_sub(1, Relaxed) == 1 {
-            let words: Vec<u8> = passages().into_iter().flat_map(u64::to_le_bytes).collect();
+            let words: Vec<u8> = passages().into_iter().chain([1]).flat_map(u64::to_le_bytes).collect();
             process::last_words(LAST_WORDS.load(Relaxed), &words);
             process::end();
         }

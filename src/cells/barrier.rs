@@ -67,7 +67,11 @@ impl BarrierCell {
     }
 
     fn guard(&self) -> Guard<'_> {
-        self.lock.guard(members::me(), members::is_dead)
+        let g = self.lock.guard(members::me(), members::is_dead);
+        if g.inherited && self.is_broken() {
+            self.break_it(); // the last holder may have died in there
+        }
+        g
     }
 
     fn count(&self, state: u64) -> u32 {
@@ -169,18 +173,20 @@ impl BarrierCell {
         }
     }
 
-    /// Free the entries of the dead; if one of them was waited for, the barrier breaks.
+    /// Free the entries of the dead; if one of them was waited for, the barrier breaks, and before that entry is gone: it is
+    /// what the next to look would find if we died in here.
     fn bury(&self) {
-        let mut missed = false;
-        for (e, w) in self.table.used() {
-            if Member::of(w).is_some_and(members::is_dead) {
-                missed |= matches!(w & STATE, WAITING | ACTING);
-                e.word.store(0, Release); // [bury.1]
-                kill_point!("cells.bury.1");
-            }
-        }
-        if missed {
+        let dead = || {
+            self.table
+                .used()
+                .filter(|&(_, w)| Member::of(w).is_some_and(members::is_dead))
+        };
+        if dead().any(|(_, w)| matches!(w & STATE, WAITING | ACTING)) {
             self.break_it();
+        }
+        for (e, _) in dead() {
+            e.word.store(0, Release); // [bury.1]
+            kill_point!("cells.bury.1");
         }
     }
 

@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// Every point's name, and how often this process has passed it (and its parent before it was forked).
+/// Every point's name, and how often this process has passed it.
 #[pyfunction]
 pub fn kill_points(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let points = PyDict::new(py);
@@ -20,7 +20,7 @@ pub fn kill_points(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 }
 
 /// Kill this process at its `nth` passage of a point from now on; with `in_children` those that it forks, each at its own.
-/// Who dies writes its passages of all points, 8 bytes each, to the descriptor `fd`. An empty name disarms.
+/// Who dies writes to the descriptor `fd`, as numbers of 8 bytes: its passages of all points, and 1. An empty name disarms.
 #[pyfunction]
 #[pyo3(signature = (name, nth = 1, fd = -1, in_children = false))]
 pub fn kill_at(name: &str, nth: u64, fd: i32, in_children: bool) -> PyResult<()> {

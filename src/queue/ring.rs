@@ -283,13 +283,14 @@ impl Ring {
         if staged & STATE == STAGED {
             // SAFETY: we hold the put lock and the writer of this slot is dead.
             let p = unsafe { slot.read() };
-            slot.word.store(0, Release); // [unput.1]
-            kill_point!("queue.unput.1");
             if let (Some(b), Some(writer)) = (p.block(), Member::of(staged))
                 && blocks::word_at(b) == writer.word(blocks::QUEUED)
             {
-                p.discard(); // [unput.2] else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
+                p.discard(); // [unput.1] else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
+                kill_point!("queue.unput.1");
             }
+            slot.word.store(0, Release); // [unput.commit]
+            kill_point!("queue.unput.commit");
         }
     }
 
@@ -574,36 +575,51 @@ impl Ring {
         self.come_back().is_some()
     }
 
-    /// With the cell: free segments and the messages nobody took.
+    /// With the cell: free the messages that nobody has, those that the dead had included, and the segments.
     fn destroy(&self) {
+        let mut segments = Vec::new();
         let current = self.get.segment.load(Acquire);
         let mut at = self.retired.load(Acquire);
         while at != 0 {
-            let next = Segment::of(at).retired_next.load(Acquire);
             if at != current {
-                arena::free(at); // [drop.1] else: a reader died between [leave.1] and [leave.commit]
-                kill_point!("queue.drop.1");
+                segments.push(at); // else: a reader died between [leave.1] and [leave.commit]
             }
-            at = next;
+            at = Segment::of(at).retired_next.load(Acquire);
         }
-        let mut at = current;
-        let end = self.put.index.load(Acquire);
-        let mut index = self.get.index.load(Acquire);
+        at = current;
         while at != 0 {
-            let s = Segment::of(at);
-            let next = s.next.load(Acquire);
-            let last = if next != 0 { s.end.load(Acquire) } else { end };
-            for i in index..last {
-                // SAFETY: nobody else holds the queue, and these slots are committed.
-                unsafe { s.slot(i).read() }.discard(); // [drop.2]
-                kill_point!("queue.drop.2");
-            }
-            index = last.max(index);
-            arena::free(at); // [drop.3]
-            kill_point!("queue.drop.3");
-            at = next;
+            segments.push(at);
+            at = Segment::of(at).next.load(Acquire);
+        }
+        let mut found: Vec<_> = segments
+            .iter()
+            .flat_map(|&s| Segment::of(s).slots())
+            .filter_map(nobodys)
+            .collect();
+        found.sort_unstable_by_key(|p| p.block());
+        found.dedup_by_key(|p| p.block()); // one may be named twice, after a death in `put_back`
+        for payload in found {
+            payload.discard(); // [drop.1]
+            kill_point!("queue.drop.1");
+        }
+        for at in segments {
+            arena::free(at); // [drop.2]
+            kill_point!("queue.drop.2");
         }
     }
+}
+
+/// What a slot of a queue that is dropped carries, if it has a block, and if neither a living reader has claimed it nor a
+/// writer died before [put.3].
+fn nobodys(slot: &Slot) -> Option<Payload> {
+    let w = slot.word.load(Acquire);
+    if w == 0 || w & STATE == CLAIMED && !Member::of(w).is_some_and(members::is_dead) {
+        return None;
+    }
+    // SAFETY: nobody else holds the queue, and this slot was filled: [put.2].
+    let payload = unsafe { slot.read() };
+    let queued = |&b: &u64| blocks::word_at(b) & STATE == blocks::QUEUED;
+    payload.block().filter(queued).map(|_| payload)
 }
 
 const _: () = assert!(size_of::<Slot>() == 64 && INLINE == 48 && std::mem::offset_of!(Payload, data) == 8);

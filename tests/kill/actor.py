@@ -19,8 +19,6 @@ from typing import Any
 
 from lightwork import _native as native
 
-Note = Callable[..., None]
-
 #: Seconds that a process may take for what it does, however it comes to it: a sleeper's longest slice is 0.4 s, and a look
 #: at the members comes with it.
 LIMIT = 3.0
@@ -34,17 +32,43 @@ def names() -> list[str]:
     return list(points)
 
 
-class Actor:
-    """A forked child that does `act(note)`, and is killed at the `nth` passage of `point` if one is given."""
+class Note:
+    """How a process tells what it does: `note("got", 3)`."""
 
-    def __init__(self, act: Callable[[Note], None], point: str = "", nth: int = 1) -> None:
+    def __init__(self, notes: int, words: int, point: str, nth: int) -> None:
+        self._notes = notes
+        self.words = words
+        self._point = point
+        self._nth = nth
+
+    def __call__(self, *what: Any) -> None:
+        os.write(self._notes, json.dumps(what).encode() + b"\n")
+
+    def arm(self, in_children: bool = False) -> None:
+        """From here on this process (or those that it forks) may die, and passages count."""
+        self("began with", *(0 if in_children else n for n in native.kill_points().values()))
+        native.kill_at(self._point, self._nth, self.words, in_children)
+
+    def passages(self) -> None:
+        """Write last words without dying: who writes more later takes them back."""
+        passages = native.kill_points().values()
+        os.write(self.words, struct.pack(f"{len(passages) + 1}Q", *passages, 0))
+
+
+class Actor:
+    """A forked child that does `act(note)`, and is killed at the `nth` passage of `point` if one is given.
+
+    `arms`: it calls `note.arm()` itself, in the process that is to die.
+    """
+
+    def __init__(self, act: Callable[[Note], None], point: str = "", nth: int = 1, arms: bool = False) -> None:
         notes, to_notes = os.pipe()
         words, to_words = os.pipe()
         for fd in (notes, words):
             os.set_blocking(fd, False)
         self.pid = os.fork()
         if not self.pid:
-            self._live(act, point, nth, to_notes, to_words)
+            self._live(act, Note(to_notes, to_words, point, nth), arms)
         os.close(to_notes)
         os.close(to_words)
         self._notes, self._words = notes, words
@@ -56,30 +80,28 @@ class Actor:
         self.passages: dict[str, int] = {}
         self.killed = False
 
-    def _live(self, act: Callable[[Note], None], point: str, nth: int, to_notes: int, to_words: int) -> None:
-        def note(*what: Any) -> None:
-            os.write(to_notes, json.dumps(what).encode() + b"\n")
-
+    def _live(self, act: Callable[[Note], None], note: Note, arms: bool) -> None:
         try:
-            note("began with", *native.kill_points().values())
-            native.kill_at(point, nth, to_words)
+            if not arms:
+                note.arm()
             act(note)
             native.kill_at("")
-            passages = native.kill_points().values()
-            os.write(to_words, struct.pack(f"{len(passages)}Q", *passages))
+            if not arms:
+                note.passages()
             os._exit(0)
         except BaseException:
             note("raised", traceback.format_exc()[-2000:])
         finally:
             os._exit(1)
 
+    def has_ended(self) -> bool:
+        return bool(select.select([self._end], [], [], 0)[0])
+
     def until_asleep_or_ended(self) -> None:
         """No event tells that another process sleeps: it was found so at several looks in a row."""
         asleep, end = 0, time.monotonic() + LIMIT
-        while asleep < LOOKS and time.monotonic() < end:
+        while asleep < LOOKS and time.monotonic() < end and not self.has_ended():
             state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-            if state == "Z":
-                return
             asleep = asleep + 1 if state == "S" else 0
             time.sleep(LOOK)  # between two looks
 
@@ -90,15 +112,15 @@ class Actor:
         if not poll.poll(limit * 1000):
             self.stuck = True
             signal.pidfd_send_signal(self._end, signal.SIGKILL)
-        _, status = os.waitpid(self.pid, 0)
-        self.killed = not self.stuck and os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-        lines = [json.loads(line) for line in _read(self._notes).splitlines()]
-        words = _read(self._words)
-        if lines and words:
-            _, *before = lines[0]
-            after = struct.unpack(f"{len(words) // 8}Q", words)
-            self.passages = {n: a - b for n, a, b in zip(names(), after, before, strict=True) if a > b}
-        self.notes = [tuple(line) for line in lines[1:]]
+        os.waitpid(self.pid, 0)
+        lines = [tuple(json.loads(line)) for line in _read(self._notes).splitlines()]
+        begun = [rest for word, *rest in lines if word == "began with"]
+        words = _read(self._words)[-8 * (len(names()) + 1) :]
+        if begun and words:
+            *after, killed = struct.unpack(f"{len(words) // 8}Q", words)
+            self.passages = {n: a - b for n, a, b in zip(names(), after, begun[-1], strict=True) if a > b}
+            self.killed = bool(killed)
+        self.notes = [line for line in lines if line[0] != "began with"]
         for fd in (self._notes, self._words, self._end):
             os.close(fd)
 

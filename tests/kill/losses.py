@@ -11,16 +11,28 @@ BLOCKS = {
     "queue.grow.1": CELL,  # the new segment
     "queue.grow.2": CELL,
     "queue.leave.3": CELL,  # the segment that was left
+    "cells.grow.1": CELL,  # a piece of a table
+    "cells.hold.1": CELL,  # the table of an array's holders
+    "cells.untable.1": CELL,
     "queue.get.done": QUEUED,  # the message's block
 }
 
 
-def unexpected(left: dict[int, tuple[int, int, bool]], points: list[str]) -> dict[int, tuple[int, int, bool]]:
-    """The blocks in use that no death at one of these points explains, each at most one."""
+#: Larger arrays have a descriptor that says when they were made, so they are freed after their maker's death.
+LARGEST_SMALL = 32 << 10
+
+Blocks = dict[int, tuple[int, int, bool]]
+
+
+def unexpected(left: Blocks, points: list[str], maker: bool) -> Blocks:
+    """The blocks in use that no death at one of these points explains, each at most one. `maker`: the dead had made
+    primitives, which stay, and what is in their queues with them."""
     may_stay = [BLOCKS[point] for point in points if point in BLOCKS]
     rest = {}
     for offset, (nbytes, state, dead) in left.items():
-        if dead and state in may_stay:
+        if maker and dead and (state in (QUEUED, ATTACHED) or state == CELL and nbytes <= LARGEST_SMALL):
+            continue
+        if state in may_stay:
             may_stay.remove(state)
         else:
             rest[offset] = (nbytes, state, dead)
@@ -28,5 +40,5 @@ def unexpected(left: dict[int, tuple[int, int, bool]], points: list[str]) -> dic
 
 
 def rows(points: list[str]) -> int:
-    """How many rows of members may stay."""
-    return 0
+    """How many rows of members may stay: taken, and nobody knows by whom, or for whom."""
+    return sum(point.startswith("members.reserve.") for point in points)

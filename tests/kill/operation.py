@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from actor import Actor, Note
 
@@ -16,6 +16,11 @@ class Operation:
     name: ClassVar[str]
     #: Is there a process that waits for something all the time, and has to get it in the end?
     has_bystander: ClassVar[bool] = False
+
+    #: Does `act` arm the process that is to die by itself (`Note.arm`)?
+    arms: ClassVar[bool] = False
+    #: Does the victim make primitives? Those of the dead stay, but for large arrays: nobody knows who has them.
+    makes: ClassVar[bool] = False
 
     def prepare(self) -> None:
         """Make the objects, in the process that drops them in the end."""
@@ -48,8 +53,4 @@ class Operation:
 
     def victim(self, point: str, nth: int) -> Actor:
         """Start the victim."""
-        return Actor(self.act, point, nth)
-
-
-def complain(fault: str, what: Any) -> tuple[str, str]:
-    return fault, str(what)
+        return Actor(self.act, point, nth, self.arms)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import resource
 import time
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from actor import LIMIT, Actor, Note
@@ -78,16 +81,25 @@ class OfQueue(Operation):
     before: ClassVar[int] = 0
 
     def prepare(self) -> None:
-        self.queue = getattr(fork, self.kind)()
+        self.queue = fork.Queue(2) if self.kind == "of_two" else getattr(fork, self.kind)()
         self.numbers = itertools.count()
+        #: Put, and taken out, by the process that judges.
         self.own: list[int] = []
+        self.read: list[int] = []
         for _ in range(self.before):
-            self.put(lambda word, number: self.own.append(number) if word == "put" else None)
+            self.put(self.note_own)
 
-    def put(self, note: Note) -> None:
+    def note_own(self, word: str, number: int) -> None:
+        if word == "put":
+            self.own.append(number)
+
+    def pack(self, number: int) -> Any:
+        return self.message.pack(number)
+
+    def put(self, note: Callable[..., None]) -> None:
         number = os.getpid() * 1000 + next(self.numbers)
         note("putting", number)
-        self.queue.put(self.message.pack(number))
+        self.queue.put(self.pack(number))
         note("put", number)
 
     def get(self, note: Note, **how: Any) -> None:
@@ -99,7 +111,7 @@ class OfQueue(Operation):
 
     def judge(self, actors: dict[str, Actor]) -> Faults:
         faults: Faults = []
-        put, got, taken = list(self.own), [], 0
+        put, got, taken = list(self.own), list(self.read), 0
         for actor in actors.values():
             numbers, commits = actor.noted("putting"), actor.passages.get("queue.put.commit", 0)
             put += numbers[:commits]
@@ -124,13 +136,11 @@ class OfQueue(Operation):
         return faults
 
     def drain(self, count: int) -> list[int]:
-        """What is in the queue: so many, and a look for more."""
+        """What is in the queue: so many if they come, and a look for more."""
         found, end = [], time.monotonic() + LIMIT
         while len(found) < count and time.monotonic() < end:
-            try:
-                found.append(self.message.number(self.queue.get(timeout=0.1)))
-            except queue.Empty:
-                pass
+            if self.queue._wait_for_message(0.1):
+                found.append(self.message.number(self.queue.get()))
         while not self.queue.empty():
             found.append(self.message.number(self.queue.get()))
         return found
@@ -150,10 +160,229 @@ class Get(OfQueue):
             self.get(note)
 
 
+class GetMany(OfQueue):
+    name = "get_many"
+    before = MANY
+
+    def act(self, note: Note) -> None:
+        for message in self.queue.get_many(MANY - 2):
+            note("got", self.message.number(message))
+
+
+class Converse(OfQueue):
+    """Put and get in turn."""
+
+    message = InBlock
+
+    def act(self, note: Note) -> None:
+        for _ in range(MANY):
+            self.put(note)
+            self.get(note)
+
+
+class ConverseSimply(Converse):
+    name = "put and get, SimpleQueue"
+    kind = "SimpleQueue"
+
+
+class WaitToGet(OfQueue):
+    name = "get, waiting"
+    has_bystander = True
+
+    def act(self, note: Note) -> None:
+        self.get(note)
+        self.get(note)
+
+    def meanwhile(self, victim: Actor) -> None:
+        victim.until_asleep_or_ended()
+        for _ in range(3):
+            self.put(self.note_own)
+
+    def recover(self, note: Note) -> None:
+        try:
+            self.get(note, timeout=0.2)  # sleeps if there is nothing
+        except queue.Empty:
+            pass
+        super().recover(note)
+
+    def bystander(self, note: Note) -> None:
+        self.get(note)
+
+    def release_bystander(self) -> None:
+        self.put(self.note_own)
+
+
+class WaitToPut(OfQueue):
+    name = "put, waiting"
+    kind = "of_two"
+    before = 2
+
+    def act(self, note: Note) -> None:
+        for _ in range(3):
+            self.put(note)
+
+    def meanwhile(self, victim: Actor) -> None:
+        victim.until_asleep_or_ended()
+        end = time.monotonic() + LIMIT
+        while not victim.has_ended() and time.monotonic() < end:
+            if self.queue._wait_for_message(0.01):
+                self.read.append(self.message.number(self.queue.get()))
+
+    def recover(self, note: Note) -> None:
+        while not self.queue.empty():
+            self.get(note)
+        self.put(note)
+        self.put(note)
+
+
+class Huge:
+    """A message that takes more memory than `GetBack` leaves."""
+
+    NBYTES = 32 << 20
+
+    @classmethod
+    def pack(cls, number: int) -> Any:
+        return number.to_bytes(8, "little").ljust(cls.NBYTES)
+
+    @staticmethod
+    def number(message: Any) -> int:
+        return int.from_bytes(message[:8], "little")
+
+
+class GetBack(OfQueue):
+    """A `get()` that has no memory for the message gives it back."""
+
+    name = "get, without memory"
+    message = Huge
+    before = 1
+
+    def act(self, note: Note) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + Huge.NBYTES // 2, limits[1]))
+        for _ in range(2):
+            try:
+                self.get(note)
+            except MemoryError:
+                note("no memory")
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+class TaskDone(OfQueue):
+    name = "task_done"
+    kind = "JoinableQueue"
+    before = 6
+    has_bystander = True
+
+    def act(self, note: Note) -> None:
+        for _ in range(4):
+            self.get(note)
+            self.queue.task_done()
+
+    def recover(self, note: Note) -> None:
+        super().recover(note)
+        self.queue.task_done()
+
+    def bystander(self, note: Note) -> None:
+        self.queue.join()
+
+    def release_bystander(self) -> None:
+        try:
+            while True:
+                self.queue.task_done()  # what the dead took they did not report
+        except ValueError:
+            pass
+
+
+class SameArray(Put):
+    """Messages that hold the same shared array: its table of holders grows."""
+
+    name = "put, one array"
+
+    def prepare(self) -> None:
+        self.array = lightwork.ndarray(native.LEAST_BUFFER, "i8")
+        super().prepare()
+
+    def pack(self, number: int) -> Any:
+        return number, self.array
+
+    class message:
+        @staticmethod
+        def number(message: Any) -> int:
+            return int(message[0])
+
+
+class Drop(OfQueue):
+    """Queues made, filled and dropped."""
+
+    name = "queue made and dropped"
+    message = InBlock
+    makes = True
+
+    def act(self, note: Note) -> None:
+        for message in (InBlock, WithBuffer):
+            own = fork.Queue()
+            for number in range(MANY):
+                own.put(message.pack(number))
+            held = [own.get() for _ in range(8)]
+            del own, held
+
+    def judge(self, actors: dict[str, Actor]) -> Faults:
+        return []
+
+
+class DropAfterDeath(OfQueue):
+    """Nobody comes after the dead but who drops the queue."""
+
+    message = InBlock
+    before = 3
+
+    def act(self, note: Note) -> None:
+        self.get(note)
+        self.put(note)
+
+    def recover(self, note: Note) -> None:
+        """Nothing."""
+
+    def judge(self, actors: dict[str, Actor]) -> Faults:
+        return []
+
+
+class Withdraw(Operation):
+    """Tasks taken out of a pool's queue. If their owner dies in it, nobody reads the queue any more: it is dropped."""
+
+    name = "tasks withdrawn"
+
+    def prepare(self) -> None:
+        self.queue = native.TaskQueue()
+        for job in range(1, 9):
+            self.queue.put(job % 2, job, 0, b"", b"x" * 100)
+
+    def act(self, note: Note) -> None:
+        self.queue.withdraw({0})
+
+    def recover(self, note: Note) -> None:
+        self.queue.put(1, 1, 0, b"", b"y" * 100)
+
+
 def with_messages(name: str, operation: type[OfQueue]) -> list[type[Operation]]:
     """The same operation with each kind of message."""
     kinds = {"inline": Inline, "block": InBlock, "buffer": WithBuffer, "shared": WithShared}
     return [type(operation.__name__, (operation,), {"name": f"{name}, {k}", "message": m}) for k, m in kinds.items()]
 
 
-OPERATIONS = [*with_messages("put", Put), *with_messages("get", Get)]
+OPERATIONS = [
+    *with_messages("put", Put),
+    *with_messages("get", Get),
+    SameArray,
+    GetMany,
+    *with_messages("put and get", Converse),
+    ConverseSimply,
+    WaitToGet,
+    WaitToPut,
+    GetBack,
+    TaskDone,
+    Drop,
+    *with_messages("queue dropped after a death", DropAfterDeath),
+    Withdraw,
+]

@@ -1,7 +1,7 @@
 //! Waiting for a condition that other words express ("the queue is not empty").
 //!
-//! Sleeper: 1. load `seq`; 2. store `asleep = 1`; 3. look at the condition; 4. sleep while `seq` is
-//! unchanged. Waker, after committing what makes the condition true: 5. full barrier, load `asleep`; if 0 it is done;
+//! Sleeper (sleep.1 and so on): 1. load `seq`; 2. store `asleep = 1`; 3. look at the condition; 4. sleep while `seq` is
+//! unchanged. Waker (wake.5 and so on), after committing what makes the condition true: 5. full barrier, load `asleep`; if 0 it is done;
 //! 6. bump `seq`; 7. wake. If nobody slept: 8. `asleep = 0`; 9. bump `seq`; 10. wake all.
 //!
 //! No wake-up is lost: by the barriers of 2 and 5 either the waker sees `asleep`, or the sleeper's 3 sees the commit.

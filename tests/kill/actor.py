@@ -19,8 +19,8 @@ from typing import Any
 
 from lightwork import _native as native
 
-#: Seconds that a process may take for what it does, however it comes to it: a sleeper's longest slice is 0.4 s, and a look
-#: at the members comes with it.
+#: Seconds that a process may take for what it does, whatever it comes upon: a sleeper's longest slice is 0.4 s, and a
+#: look at the members comes with it.
 LIMIT = 3.0
 
 LOOK = 0.002

@@ -16,7 +16,7 @@ PASSAGES = 3
 RECOVERY_PASSAGES = 2
 
 #: Cases of each operation that a sample has, of one death and of two.
-SAMPLE = 5
+SAMPLE = 3
 
 
 class Campaign:

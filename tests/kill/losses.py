@@ -7,7 +7,7 @@ CELL, LETTER, QUEUED, ATTACHED = 1, 2, 3, 4
 
 #: The state of the one block that stays, by the point of the death.
 BLOCKS = {
-    "arena.block.1": CELL,  # a segment or a table that nobody knows of yet; a message's block is a LETTER, and comes back
+    "arena.block.1": CELL,  # a segment or a table that nobody knows yet; a message's block is a LETTER: it comes back
     "queue.grow.1": CELL,  # the new segment
     "queue.grow.2": CELL,
     "queue.leave.3": CELL,  # the segment that was left
@@ -30,7 +30,8 @@ def unexpected(left: Blocks, points: list[str], maker: bool) -> Blocks:
     may_stay = [BLOCKS[point] for point in points if point in BLOCKS]
     rest = {}
     for offset, (nbytes, state, dead) in left.items():
-        if maker and dead and (state in (QUEUED, ATTACHED) or state == CELL and nbytes <= LARGEST_SMALL):
+        cell_or_content = state in (QUEUED, ATTACHED) or (state == CELL and nbytes <= LARGEST_SMALL)
+        if maker and dead and cell_or_content:
             continue
         if state in may_stay:
             may_stay.remove(state)

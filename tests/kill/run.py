@@ -1,12 +1,12 @@
 """Kills processes at every step of every protocol, and checks that nothing is lost, doubled, stuck or leaked.
 
-    python tests/kill/run.py                       every case; minutes
-    python tests/kill/run.py --quick               a sample
+    python tests/kill/run.py                       every case; some minutes
+    python tests/kill/run.py --quick               a sample, in less than a minute
     python tests/kill/run.py --only "put, block"   operations whose names contain this
     python tests/kill/run.py --case "get, block" queue.get.done 2
 
-The core has to be built with the feature `kill_points`; if the installed one is not, a wheel that has it is built into a
-temporary environment. README.md says what a case is. Exit code 1 if anything is wrong.
+README.md says what a case is. The core has to be built with the feature `kill_points`; if the installed one is not,
+it is built into a temporary environment. Exit code 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ import tempfile
 import venv
 from pathlib import Path
 
-from lightwork import _native as native
-
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
-#: The features of an ordinary build, which maturin leaves out when others are named, and ours.
-FEATURES = "pyo3/extension-module,kill_points"
+#: maturin leaves out the ordinary build's features when others are named.
+FEATURES = "build-args=--features=pyo3/extension-module,kill_points"
 
-def run_with_feature(arguments: list[str]) -> int:
-    """Build the core with its kill points into a temporary environment, and run this there."""
+
+def has_kill_points() -> bool:
+    from lightwork import _native
+
+    return hasattr(_native, "kill_points")
+
+
+def run_in_an_environment_of_its_own(arguments: list[str]) -> int:
+    print("the installed core has no kill points: building one that has them", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        print("the installed core has no kill points: building one that has", flush=True)
-        wheels = Path(folder) / "wheels"
-        build = [sys.executable, "-m", "maturin", "build", "--quiet", "--release", "--features", FEATURES]
-        subprocess.run([*build, "--interpreter", sys.executable, "--out", wheels], cwd=ROOT, check=True)
-        venv.create(Path(folder) / "env", with_pip=True)
-        python = Path(folder) / "env" / "bin" / "python"
-        install = [python, "-m", "pip", "install", "--quiet", *wheels.iterdir(), "numpy"]
+        venv.create(folder, with_pip=True)
+        python = Path(folder) / "bin" / "python"
+        install = [python, "-m", "pip", "install", "--quiet", "--config-settings", FEATURES, ROOT, "numpy"]
         subprocess.run(install, check=True)
-        return subprocess.run([python, __file__, *arguments]).returncode
+        return subprocess.run([python, __file__, "--no-build", *arguments]).returncode
 
 
 def main(arguments: list[str]) -> int:
@@ -47,16 +48,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="operations whose names contain this")
     parser.add_argument("--case", nargs="+", metavar="NAME", help="operation point [nth [point nth]]: this case alone")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
+    parser.add_argument("--no-build", action="store_true", help="fail if the installed core has no kill points")
     chosen = parser.parse_args(arguments)
-    if not hasattr(native, "kill_points"):
-        return run_with_feature(arguments)
+    if not has_kill_points():
+        if chosen.no_build:
+            parser.error("the installed core was built without the feature kill_points")
+        return run_in_an_environment_of_its_own(arguments)
 
     from campaign import Campaign
     from operations import OPERATIONS
     from stage import Case
 
     if chosen.case:
-        name, point, nth, then, then_nth = (chosen.case + ["", "1", "", "1"][len(chosen.case) - 1 :])[:5]
+        name, point, nth, then, then_nth = [*chosen.case, *["", "1", "", "1"][len(chosen.case) - 1 :]]
         return Campaign(OPERATIONS).run_one(Case(name, point, int(nth), then, int(then_nth)))
     wanted = [operation for operation in OPERATIONS if chosen.only in operation.name]
     campaign = Campaign(wanted, random.Random(chosen.seed) if chosen.quick else None)

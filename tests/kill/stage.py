@@ -1,5 +1,5 @@
-"""One case: a victim dies at a point of an operation, a recoverer perhaps at a point of what it does then, a third has to
-succeed. A case has a process of its own, with an arena of its own, and a time limit: nothing of it can hang the others.
+"""One case: a victim dies at a point of an operation, a recoverer perhaps at a point of what it does then, a third has
+to succeed. A case has a process of its own, with an arena of its own, and a time limit: nothing in it hangs the others.
 """
 
 from __future__ import annotations
@@ -164,4 +164,3 @@ def left_behind(operation: Operation, case: Case, before: losses.Blocks, rows: l
     if extra > losses.rows(points):
         faults.append(("leaked", f"{extra} rows of members: {native.rows_in_use()}"))
     return faults
-

@@ -8,6 +8,11 @@
 //! | `arena`, `members` | who owns which bytes; who is alive | each other, sync, sys |
 //! | `sync` | owner words, waiting | sys |
 //! | `sys` | the kernel: nobody else makes system calls | |
+//!
+//! `kill_point!` marks the steps of the protocols for tests/kill, and is nothing in an ordinary build.
+
+#[macro_use]
+mod kill_point;
 
 pub mod arena;
 pub mod cells;

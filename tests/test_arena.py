@@ -217,6 +217,26 @@ def test_what_is_dropped_is_free_at_once_when_its_heirs_are_gone() -> None:
         assert used() < before + MIB // 2
 
 
+class KillsItsReader:
+    """Whoever unpickles it."""
+
+    def __init__(self) -> None:
+        self.filling = b"x" * (4 * MIB)
+
+    def __setstate__(self, state: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_killed_reader_had_goes_with_the_queue() -> None:
+    before = used()
+    q = fork.Queue()
+    q.put(KillsItsReader())
+    assert ended(fork, q.get) == -signal.SIGKILL
+    assert used() >= before + 4 * MIB  # the next reader would get it
+    del q
+    assert used() < before + MIB
+
+
 def sees_its_maker_die(array: Any, maker: int, told: Any) -> None:
     told.put("started")
     wait_until(lambda: os.getppid() != maker)

@@ -55,11 +55,14 @@ fn large(bytes: u64, state: u64) -> Result<(u64, bool), Full> {
     let (first, backed) = runs::alloc(bytes.div_ceil(GRANULE), None)?;
     let d = descriptor(first);
     d.owner.store(members::me().word(state), Release);
+    kill_point!("arena.large.1");
     if bytes >= runs::POPULATE && bring_in(first, bytes, backed.unwrap_or(0)).is_err() {
         runs::free(first);
         return Err(Full::now(bytes));
     }
+    kill_point!("arena.large.2");
     d.bytes.store(bytes, Relaxed); // not before they have their pages: our death leaves what this says
+    kill_point!("arena.large.3");
     Ok((first * GRANULE, backed.is_some()))
 }
 
@@ -109,10 +112,12 @@ pub fn large_of_the_dead(state: u64) -> Vec<(u64, u64, u64)> {
 /// Make a large block ours if its owner word is still `word`; one of those who try gets it.
 pub fn take(offset: u64, word: u64) -> bool {
     let mine = members::me().word(word & STATE);
-    descriptor(offset / GRANULE)
+    let taken = descriptor(offset / GRANULE)
         .owner
         .compare_exchange(word, mine, AcqRel, Relaxed)
-        .is_ok()
+        .is_ok();
+    kill_point!("arena.take.1" if taken);
+    taken
 }
 
 fn is_large(offset: u64) -> bool {

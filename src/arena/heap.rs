@@ -153,6 +153,7 @@ pub fn alloc(bytes: u64, state: u64) -> Result<u64, Full> {
         None => refill(&mut c, class, me)?,
     };
     word_of(block).store(me.word(state), Release);
+    kill_point!("arena.block.1");
     Ok(block)
 }
 
@@ -226,12 +227,14 @@ fn adopt(c: &mut Class, class: usize, me: Member) -> Option<u64> {
         if d.owner.compare_exchange(word, me.word(HELD), AcqRel, Relaxed).is_err() {
             return;
         }
+        kill_point!("arena.adopt.1");
         let span = Span::of(first, class);
         for i in 0..span.count {
             // A message of a dead writer that no queue took.
             let w = span.word(i).load(Acquire);
             if w & STATE == super::blocks::LETTER && Member::of(w).is_some_and(members::is_dead) {
                 span.word(i).store(0, Release);
+                kill_point!("arena.adopt.2");
             }
         }
         collect(c, &span);
@@ -255,5 +258,18 @@ pub fn free(block: u64) {
         c.free.push(block);
     } else {
         word.store(0, Release);
+    }
+    kill_point!("arena.block.2");
+}
+
+/// Each block of a span that is in use, and its owner word.
+#[cfg(feature = "kill_points")]
+pub fn each_block(first: u64, f: &mut impl FnMut(u64, u64)) {
+    let span = Span::of(first, runs::class(descriptor(first)));
+    for i in 0..span.count {
+        match span.word(i).load(Acquire) {
+            0 => {}
+            word => f(span.block(i), word),
+        }
     }
 }

@@ -26,7 +26,11 @@ pub enum Kind {
 
 /// Free memory kept warm before holes are punched: touching fresh pages costs ten times a copy (100 MB: 72-95 ms into
 /// fresh shared pages, 8.5 ms into warm ones, 2-core VM).
-const WARM: u64 = (512 << 20) / GRANULE;
+const WARM: u64 = if cfg!(feature = "kill_points") {
+    2 << 20
+} else {
+    512 << 20
+} / GRANULE;
 
 /// Large blocks are brought in before use from here on, so that a lack of memory is an error and not a signal.
 pub const POPULATE: u64 = 1 << 20;
@@ -89,6 +93,7 @@ pub fn alloc(want: u64, span: Option<Cut>) -> Result<(u64, Option<u64>), Full> {
     // Addresses used up: a larger free run does as well.
     let larger = || (class + 1..RUN_CLASSES).find_map(pop);
     let Run { first, size, backed } = pop(class).or_else(|| bump(size)).or_else(larger).ok_or_else(full)?; // [run.1]
+    kill_point!("arena.run.1");
     let d = descriptor(first);
     match span {
         None => d.info.store(info(size, class_of(size).0, Kind::Large), Release), // [run.2]
@@ -97,11 +102,14 @@ pub fn alloc(want: u64, span: Option<Cut>) -> Result<(u64, Option<u64>), Full> {
             prepare(first, backed.is_some());
         }
     }
+    kill_point!("arena.run.2");
     d.owner.store(me.word(HELD), Release); // [run.commit]
+    kill_point!("arena.run.commit");
     h.top.fetch_max(first + size, Release); // [run.4]
     let used = h.used.load(Relaxed) + size;
     h.used.store(used, Relaxed);
     h.peak.fetch_max(used, Relaxed);
+    kill_point!("arena.run.4");
     Ok((first, backed))
 }
 
@@ -157,6 +165,7 @@ pub fn free(first: u64) {
     if cold {
         // SAFETY: it lies in the arena on granule borders, and its last holder is giving it back.
         cold = unsafe { memory::punch(at::<u8>(first * GRANULE), (size * GRANULE) as usize) }; // [free.1]
+        kill_point!("arena.free.1");
     }
     let _g = lock();
     if word == 0 || d.owner.load(Acquire) != word {
@@ -168,8 +177,10 @@ pub fn free(first: u64) {
         d.bytes.store(0, Relaxed);
     }
     d.owner.store(0, Release); // [free.commit]
+    kill_point!("arena.free.commit");
     h.used.fetch_sub(size, Relaxed);
     push(first, d); // [free.3]
+    kill_point!("arena.free.3");
 }
 
 fn push(first: u64, d: &Descriptor) {
@@ -201,12 +212,14 @@ fn rebuild() {
         head.store(0, Relaxed);
     }
     h.warm.store(0, Relaxed);
+    kill_point!("arena.rebuild.1");
     // A run that was committed at `top` before `top` moved.
     let top = h.top.load(Relaxed);
     if (top + 1) * GRANULE <= h.size.load(Relaxed) {
         let d = descriptor(top);
         if d.owner.load(Acquire) & STATE == HELD && granules(d) != 0 {
             h.top.store(top + granules(d), Release);
+            kill_point!("arena.rebuild.2");
         }
     }
     let mut used = 0;
@@ -218,6 +231,13 @@ fn rebuild() {
         }
     });
     h.used.store(used, Relaxed);
+    kill_point!("arena.rebuild.3");
+}
+
+/// A run's owner word.
+#[cfg(feature = "kill_points")]
+pub fn word(d: &Descriptor) -> u64 {
+    d.owner.load(Acquire)
 }
 
 pub fn owner(d: &Descriptor) -> Option<Member> {

@@ -67,7 +67,11 @@ impl BarrierCell {
     }
 
     fn guard(&self) -> Guard<'_> {
-        self.lock.guard(members::me(), members::is_dead)
+        let g = self.lock.guard(members::me(), members::is_dead);
+        if g.inherited && self.is_broken() {
+            self.break_it(); // the last holder may have died in there
+        }
+        g
     }
 
     fn count(&self, state: u64) -> u32 {
@@ -90,8 +94,10 @@ impl BarrierCell {
         if index + 1 < self.parties() {
             return Ok(Arrival::Waits(index, e));
         }
-        e.word.store(members::me().word(ACTING), Release);
-        self.move_all(WAITING, COMPLETE);
+        e.word.store(members::me().word(ACTING), Release); // [arrive.2]
+        kill_point!("cells.arrive.2");
+        self.move_all(WAITING, COMPLETE); // [arrive.3]
+        kill_point!("cells.arrive.3");
         Ok(Arrival::Last(index, e))
     }
 
@@ -100,9 +106,11 @@ impl BarrierCell {
         let _g = self.guard();
         let ok = mine.word.load(Acquire) & STATE == ACTING;
         if ok {
-            self.move_all(COMPLETE, PASSED);
+            self.move_all(COMPLETE, PASSED); // [pass.1]
+            kill_point!("cells.pass.1");
         }
-        mine.word.store(0, Release);
+        mine.word.store(0, Release); // [pass.2]
+        kill_point!("cells.pass.2");
         ok
     }
 
@@ -111,14 +119,17 @@ impl BarrierCell {
         let _g = self.guard();
         self.break_it();
         if let Some(e) = mine {
-            e.word.store(0, Release);
+            e.word.store(0, Release); // [break.3]
+            kill_point!("cells.break.3");
         }
     }
 
     pub fn reset(&self) {
         let _g = self.guard();
-        self.move_all(WAITING, BROKEN); // a complete set goes on
-        self.broken.store(0, Release);
+        self.move_all(WAITING, BROKEN); // [reset.1] a complete set goes on
+        kill_point!("cells.reset.1");
+        self.broken.store(0, Release); // [reset.2]
+        kill_point!("cells.reset.2");
     }
 
     /// Sleep until the set passes. Done: go on; TimedOut: the barrier is broken (by a time-out, ours or another's).
@@ -128,11 +139,13 @@ impl BarrierCell {
             let w = e.word.load(Acquire);
             let ended = match w & STATE {
                 PASSED => {
-                    e.word.store(0, Release);
+                    e.word.store(0, Release); // [depart.1]
+                    kill_point!("cells.depart.1");
                     return Outcome::Done;
                 }
                 BROKEN => {
-                    e.word.store(0, Release);
+                    e.word.store(0, Release); // [depart.1]
+                    kill_point!("cells.depart.1");
                     return Outcome::TimedOut;
                 }
                 _ => wait.sleep(futex::low_half(&e.word), w as u32, &mut slices),
@@ -148,7 +161,8 @@ impl BarrierCell {
                     if e.word.load(Acquire) & STATE == WAITING {
                         self.break_it();
                     }
-                    let passed = e.word.swap(0, AcqRel) & STATE == PASSED;
+                    let passed = e.word.swap(0, AcqRel) & STATE == PASSED; // [depart.1]
+                    kill_point!("cells.depart.1");
                     return match ended {
                         Slice::Interrupted => Outcome::Interrupted,
                         _ if passed => Outcome::Done,
@@ -159,31 +173,37 @@ impl BarrierCell {
         }
     }
 
-    /// Free the entries of the dead; if one of them was waited for, the barrier breaks.
+    /// Free the entries of the dead; if one of them was waited for, the barrier breaks, and before that entry is gone: it is
+    /// what the next to look would find if we died in here.
     fn bury(&self) {
-        let mut missed = false;
-        for (e, w) in self.table.used() {
-            if Member::of(w).is_some_and(members::is_dead) {
-                missed |= matches!(w & STATE, WAITING | ACTING);
-                e.word.store(0, Release);
-            }
-        }
-        if missed {
+        let dead = || {
+            self.table
+                .used()
+                .filter(|&(_, w)| Member::of(w).is_some_and(members::is_dead))
+        };
+        if dead().any(|(_, w)| matches!(w & STATE, WAITING | ACTING)) {
             self.break_it();
+        }
+        for (e, _) in dead() {
+            e.word.store(0, Release); // [bury.1]
+            kill_point!("cells.bury.1");
         }
     }
 
     fn break_it(&self) {
-        self.broken.store(1, Release);
-        self.move_all(WAITING, BROKEN);
+        self.broken.store(1, Release); // [break.1]
+        kill_point!("cells.break.1");
+        self.move_all(WAITING, BROKEN); // [break.2]
         self.move_all(COMPLETE, BROKEN);
         self.move_all(ACTING, BROKEN);
     }
 
     fn move_all(&self, from: u64, to: u64) {
         for (e, w) in self.table.used().filter(|&(_, w)| w & STATE == from) {
-            e.word.store(Member::of(w).expect("used").word(to), Release);
-            futex::wake(futex::low_half(&e.word), 1);
+            e.word.store(Member::of(w).expect("used").word(to), Release); // [move.1]
+            kill_point!("cells.move.1");
+            futex::wake(futex::low_half(&e.word), 1); // [move.2]
+            kill_point!("cells.move.2");
         }
     }
 }

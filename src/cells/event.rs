@@ -35,9 +35,11 @@ impl EventCell {
     }
 
     pub fn set(&self) {
-        let was = self.word.fetch_or(SET, SeqCst);
+        let was = self.word.fetch_or(SET, SeqCst); // [set.1]
+        kill_point!("cells.set.1");
         if was & SET == 0 && self.asleep.load(SeqCst) != 0 {
-            futex::wake(&self.word, i32::MAX);
+            futex::wake(&self.word, i32::MAX); // [set.2]
+            kill_point!("cells.set.2");
         }
     }
 
@@ -47,7 +49,8 @@ impl EventCell {
             // If another clears at the same time, one of the two does it.
             let _ = self
                 .word
-                .compare_exchange(word, (word & !SET).wrapping_add(2), SeqCst, Relaxed);
+                .compare_exchange(word, (word & !SET).wrapping_add(2), SeqCst, Relaxed); // [clear.1]
+            kill_point!("cells.clear.1");
         }
     }
 
@@ -56,7 +59,8 @@ impl EventCell {
         if seen & SET != 0 || wait.spin(|| self.word.load(Acquire) != seen) {
             return Outcome::Done;
         }
-        self.asleep.store(1, SeqCst);
+        self.asleep.store(1, SeqCst); // [await.1]
+        kill_point!("cells.await.1");
         let mut slices = Slices::idle();
         while self.word.load(SeqCst) == seen {
             match wait.sleep(&self.word, seen, &mut slices) {
@@ -64,6 +68,7 @@ impl EventCell {
                 Slice::Interrupted => return Outcome::Interrupted,
                 _ => {}
             }
+            kill_point!("cells.await.2");
         }
         Outcome::Done
     }

@@ -57,8 +57,10 @@ pub fn is_sent(offset: u64) -> bool {
 pub fn hold(offset: u64, root: u64) -> Result<(), Full> {
     let _g = lock();
     if !is_sent(offset) {
-        let t = arena::alloc_zeroed(size_of::<Table>() as u64, blocks::CELL)?;
-        table_word(offset).store(t, Release); // commit
+        let t = arena::alloc_zeroed(size_of::<Table>() as u64, blocks::CELL)?; // [hold.1]
+        kill_point!("cells.hold.1");
+        table_word(offset).store(t, Release); // [hold.commit]
+        kill_point!("cells.hold.commit");
     }
     insert(offset, root, MESSAGE)
 }
@@ -76,7 +78,8 @@ fn insert(offset: u64, word: u64, value: i64) -> Result<(), Full> {
             return Ok(());
         }
         if !counts(offset, w, e.value.load(Acquire)) {
-            e.word.store(0, Release);
+            e.word.store(0, Release); // [stale.1]
+            kill_point!("cells.stale.1");
         }
     }
     table.insert(word, value).map(|_| ())
@@ -102,7 +105,8 @@ pub fn leave(offset: u64) {
     let me = members::me().word(0);
     for (e, w) in table(offset).into_iter().flat_map(|t| t.used()) {
         if w == me && e.value.load(Acquire) == MEMBER {
-            e.word.store(0, Release);
+            e.word.store(0, Release); // [unlease.1]
+            kill_point!("cells.unlease.1");
         }
     }
 }
@@ -116,7 +120,8 @@ pub fn is_orphaned(offset: u64, created: u64, dropped: Option<u64>) -> bool {
 
 /// With the cell.
 pub fn destroy(offset: u64) {
-    let t = table_word(offset).swap(0, AcqRel);
+    let t = table_word(offset).swap(0, AcqRel); // [untable.1]
+    kill_point!("cells.untable.1");
     if t != 0 {
         // SAFETY: the word named a table.
         unsafe { &*at::<Table>(t) }.destroy();

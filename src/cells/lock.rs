@@ -100,7 +100,8 @@ impl LockCell {
 
     fn settle(&self, out: Outcome) -> Outcome {
         if let Outcome::Inherited(dead) = out {
-            self.inherited_from.store(dead.raw(), Release);
+            self.inherited_from.store(dead.raw(), Release); // [lock.1]
+            kill_point!("cells.lock.1");
         }
         if matches!(out, Outcome::Done | Outcome::Inherited(_)) {
             self.begin(members::me());
@@ -115,6 +116,7 @@ impl LockCell {
         if self.is_recursive() {
             self.depth.store(1, Relaxed);
         }
+        kill_point!("cells.lock.2");
     }
 
     /// Free the lock, or give one level of an RLock back. False: a Lock was free, an RLock is not this thread's.
@@ -125,7 +127,8 @@ impl LockCell {
                 return false;
             }
             let depth = self.depth.load(Relaxed) - 1;
-            self.depth.store(depth, Relaxed);
+            self.depth.store(depth, Relaxed); // [unlock.1]
+            kill_point!("cells.unlock.1");
             if depth > 0 {
                 return true;
             }
@@ -133,7 +136,8 @@ impl LockCell {
         if self.inherited_from.load(Relaxed) != 0 {
             self.inherited_from.store(0, Relaxed);
         }
-        self.thread.store(0, Relaxed);
+        self.thread.store(0, Relaxed); // [unlock.2]
+        kill_point!("cells.unlock.2");
         self.lock.release() != 0
     }
 

@@ -148,8 +148,11 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
     if kind == Kind::Memory {
         made_at(offset).store(created, Relaxed);
     }
+    kill_point!("cells.make.1");
     ident(offset).store((kind as u64) << 56 | stamp, Release);
-    blocks::set_state(offset, blocks::CELL); // the maker's death frees it until here
+    kill_point!("cells.make.2");
+    blocks::set_state(offset, blocks::CELL); // [make.commit] the maker's death frees it until here
+    kill_point!("cells.make.commit");
     Ok(Handle { offset, stamp })
 }
 
@@ -196,8 +199,10 @@ pub fn lease(h: Handle, bytes: u64) -> Result<bool, Full> {
 pub fn adopt(offset: u64) {
     let mut cells = cells();
     let created = cells.now();
-    blocks::set_birth(offset, created);
-    blocks::set_state(offset, blocks::CELL);
+    blocks::set_birth(offset, created); // [keep.1]
+    kill_point!("cells.keep.1");
+    blocks::set_state(offset, blocks::CELL); // [keep.commit]
+    kill_point!("cells.keep.commit");
     let local = Local {
         handles: 1,
         created: Some(created),
@@ -283,7 +288,8 @@ fn release_sent(offset: u64, stamp: u64, local: Local) {
     }
     let made = local.created.unwrap_or_else(|| made_at(offset).load(Acquire));
     if local.created.is_some() {
-        ident(offset).fetch_or(leases::DROPPED, AcqRel);
+        ident(offset).fetch_or(leases::DROPPED, AcqRel); // [dropped.1]
+        kill_point!("cells.dropped.1");
     }
     if leases::is_orphaned(offset, made, local.created.map(|_| dropped)) {
         gone(offset, leases::destroy);
@@ -380,10 +386,13 @@ fn free_of_the_dead() {
 }
 
 fn gone(offset: u64, destroy: fn(u64)) {
-    destroy(offset);
-    blocks::set_state(offset, blocks::LETTER); // from here on our death frees it
-    ident(offset).store(0, Release);
-    arena::free(offset);
+    destroy(offset); // [drop.1]
+    kill_point!("cells.drop.1");
+    blocks::set_state(offset, blocks::LETTER); // [drop.2] from here on our death frees it
+    kill_point!("cells.drop.2");
+    ident(offset).store(0, Release); // [drop.3]
+    kill_point!("cells.drop.3");
+    arena::free(offset); // [drop.commit]
 }
 
 fn cells() -> MutexGuard<'static, Cells> {

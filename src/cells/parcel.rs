@@ -102,8 +102,9 @@ pub fn buffer(bytes: u64) -> Result<Handle, Full> {
     super::after_deaths();
     let offset = arena::alloc(HEADER + bytes, blocks::LETTER)?;
     let stamp = header().stamps.fetch_add(1, Relaxed) + 1;
-    ident(offset).store((Kind::Memory as u64) << 56 | stamp, Release);
+    ident(offset).store((Kind::Memory as u64) << 56 | stamp, Release); // [buffer.1]
     super::leases::clear(offset);
+    kill_point!("cells.buffer.1");
     Ok(Handle { offset, stamp })
 }
 
@@ -124,19 +125,23 @@ pub fn entries(block: u64) -> &'static [Entry] {
 /// the caller's to `discard`.
 pub fn attach(block: u64, list: &[Entry]) -> Result<(), Full> {
     root(block).place.store(0, Relaxed);
-    root(block).count.store(list.len() as u64, Release);
+    root(block).count.store(list.len() as u64, Release); // [attach.1]
+    kill_point!("cells.attach.1");
     for (place, entry) in entries(block).iter().zip(list) {
         place.offset.store(entry.offset.load(Relaxed), Relaxed);
         place.bytes.store(entry.bytes.load(Relaxed), Relaxed);
         place.stamp.store(entry.stamp.load(Relaxed), Relaxed);
     }
+    kill_point!("cells.attach.2");
     for entry in list {
         let Handle { offset, .. } = entry.handle();
         if entry.is_shared() {
             super::leases::hold(offset, block)?;
         } else {
-            blocks::set_birth(offset, block);
-            blocks::set_state(offset, blocks::ATTACHED);
+            blocks::set_birth(offset, block); // [attach.3]
+            kill_point!("cells.attach.3");
+            blocks::set_state(offset, blocks::ATTACHED); // [attach.4]
+            kill_point!("cells.attach.4");
         }
     }
     Ok(())
@@ -155,16 +160,20 @@ pub fn discard(block: u64) {
         // Of a dead writer's message somebody else may be freeing the buffers: it is one of us who takes each. Its stamp is
         // looked at after its word, and the name in the word is never used twice.
         if ident(offset).load(Acquire) == (Kind::Memory as u64) << 56 | stamp && blocks::take(offset, word) {
-            ident(offset).store(0, Release);
-            arena::free(offset);
+            ident(offset).store(0, Release); // [discard.2], arena's take.1 being the first
+            kill_point!("cells.discard.2");
+            arena::free(offset); // [discard.3]
+            kill_point!("cells.discard.3");
         }
     }
-    arena::free(block);
+    arena::free(block); // [discard.4]
+    kill_point!("cells.discard.4");
 }
 
 /// A reader has claimed the message: its buffers are in this process's name from now on, as long as the message lives.
 pub fn take(entry: &Entry) {
-    blocks::set_state(entry.handle().offset, blocks::ATTACHED);
+    blocks::set_state(entry.handle().offset, blocks::ATTACHED); // [receive.1]
+    kill_point!("cells.receive.1");
 }
 
 /// Does this message live, and has it this block?
@@ -203,8 +212,10 @@ pub fn after_deaths() {
 pub fn free_of_the_dead() {
     for (offset, root, word) in blocks::large_of_the_dead(blocks::ATTACHED) {
         if !has(root, offset) && descriptor(offset / GRANULE).link.load(Acquire) == root && blocks::take(offset, word) {
-            ident(offset).store(0, Release);
-            arena::free(offset);
+            ident(offset).store(0, Release); // [orphan.2], arena's take.1 being the first
+            kill_point!("cells.orphan.2");
+            arena::free(offset); // [orphan.3]
+            kill_point!("cells.orphan.3");
         }
     }
 }

@@ -66,8 +66,10 @@ impl Row {
         self.index.store(index, Relaxed);
         self.at.store(1, Relaxed);
         self.began.store(now, Relaxed);
-        self.since.store(now, Relaxed);
-        self.task.store(job, Release);
+        self.since.store(now, Relaxed); // [claim.1]
+        kill_point!("cells.claim.1");
+        self.task.store(job, Release); // [claim.commit]
+        kill_point!("cells.claim.commit");
     }
 
     pub fn progress(&self, first: u32, count: u32) {
@@ -87,9 +89,11 @@ impl Row {
 
     /// The outcome is sent.
     pub fn done(&self, elapsed: u64) {
-        self.task.store(0, Release);
+        self.task.store(0, Release); // [reply.commit]
+        kill_point!("cells.reply.commit");
         self.done.store(self.done.load(Relaxed) + 1, Relaxed);
-        self.busy.store(self.busy.load(Relaxed) + elapsed, Relaxed);
+        self.busy.store(self.busy.load(Relaxed) + elapsed, Relaxed); // [reply.2]
+        kill_point!("cells.reply.2");
     }
 
     pub fn set_ready(&self, ready: bool) {

@@ -66,8 +66,10 @@ impl Semaphore {
     fn recover(&self) {
         for (e, w) in self.table.used() {
             if w & STATE == FOLDING {
-                self.settled.store(self.pending.load(Acquire), Release);
-                e.word.store(0, Release);
+                self.settled.store(self.pending.load(Acquire), Release); // [refold.1]
+                kill_point!("cells.refold.1");
+                e.word.store(0, Release); // [refold.commit]
+                kill_point!("cells.refold.commit");
             }
         }
     }
@@ -101,7 +103,8 @@ impl Semaphore {
             return Ok(false);
         }
         let e = self.mine()?;
-        e.value.store(e.value.load(Relaxed) + 1, Release); // commit
+        e.value.store(e.value.load(Relaxed) + 1, Release); // [acquire.commit]
+        kill_point!("cells.acquire.commit");
         self.last.fetch_sub(1, Relaxed); // `mine` may have settled the dead since
         Ok(true)
     }
@@ -138,7 +141,8 @@ impl Semaphore {
                 return Ok(false);
             }
             let e = self.mine()?;
-            e.value.store(e.value.load(Relaxed) - 1, Release); // commit
+            e.value.store(e.value.load(Relaxed) - 1, Release); // [release.commit]
+            kill_point!("cells.release.commit");
             self.last.fetch_add(1, Relaxed);
         }
         self.freed.notify(1);
@@ -159,11 +163,15 @@ impl Semaphore {
             let room = (self.initial.load(Relaxed) - self.count()).max(0);
             let rest = if net > 0 { net - net.min(room) } else { net };
             if rest != 0 {
-                self.pending.store(self.settled.load(Relaxed) + rest, Release);
-                e.word.store(Member::of(w).expect("used").word(FOLDING), Release); // commit
-                self.settled.store(self.pending.load(Relaxed), Release);
+                self.pending.store(self.settled.load(Relaxed) + rest, Release); // [fold.1]
+                kill_point!("cells.fold.1");
+                e.word.store(Member::of(w).expect("used").word(FOLDING), Release); // [fold.commit]
+                kill_point!("cells.fold.commit");
+                self.settled.store(self.pending.load(Relaxed), Release); // [fold.3]
+                kill_point!("cells.fold.3");
             }
-            e.word.store(0, Release); // commit, where nothing had to be folded
+            e.word.store(0, Release); // [fold.4] the commit, where nothing had to be folded
+            kill_point!("cells.fold.4");
         }
         self.count();
     }

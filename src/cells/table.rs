@@ -53,15 +53,19 @@ impl Table {
             Some(e) => e,
             None => self.grow()?,
         };
-        e.value.store(value, Release);
-        e.word.store(word, Release); // commit
+        e.value.store(value, Release); // [enter.1]
+        kill_point!("cells.enter.1");
+        e.word.store(word, Release); // [enter.commit]
+        kill_point!("cells.enter.commit");
         Ok(e)
     }
 
     fn grow(&self) -> Result<&Entry, Full> {
         let offset = arena::alloc_zeroed(size_of::<Chunk>() as u64, blocks::CELL)?;
+        kill_point!("cells.grow.1");
         let last = Chunks(&self.next).last().map_or(&self.next, |c| &c.next);
-        last.store(offset, Release); // commit
+        last.store(offset, Release); // [grow.commit]
+        kill_point!("cells.grow.commit");
         Ok(&chunk(offset).expect("just made").entries[0])
     }
 

@@ -62,7 +62,9 @@ impl WaitList {
         };
         let notified = {
             let _g = self.lock.guard(members::me(), members::is_dead);
-            e.word.swap(0, AcqRel) & STATE == NOTIFIED
+            let word = e.word.swap(0, AcqRel); // [leave.1]
+            kill_point!("cells.leave.1");
+            word & STATE == NOTIFIED
         };
         match ended {
             Outcome::TimedOut if notified => Outcome::Done,
@@ -83,11 +85,14 @@ impl WaitList {
         for (e, w) in waiting {
             let owner = Member::of(w).expect("used");
             if members::is_dead(owner) {
-                e.word.store(0, Release);
+                e.word.store(0, Release); // [notify.1]
+                kill_point!("cells.notify.1");
             } else if w & STATE == WAITING && left > 0 {
                 left -= 1;
-                e.word.store(owner.word(NOTIFIED), Release);
-                futex::wake(futex::low_half(&e.word), 1);
+                e.word.store(owner.word(NOTIFIED), Release); // [notify.2]
+                kill_point!("cells.notify.2");
+                futex::wake(futex::low_half(&e.word), 1); // [notify.3]
+                kill_point!("cells.notify.3");
             }
         }
     }

@@ -142,13 +142,17 @@ fn reserve(parent: u64) -> Result<Member, Crowded> {
                 .compare_exchange(word, next.word(UNBORN), AcqRel, Relaxed)
                 .is_ok()
             {
+                kill_point!("members.reserve.1");
                 let h = layout::header();
                 h.rows.fetch_max(slot as u64 + 1, AcqRel); // before the tick: who has seen that sees the row, too
                 r.start.store(0, Relaxed);
                 r.name[0].store(0, Relaxed);
                 r.parent.store(parent, Relaxed);
+                kill_point!("members.reserve.2");
                 r.birth.store(h.births.fetch_add(1, AcqRel) + 1, Release);
+                kill_point!("members.reserve.3");
                 r.ident.store(next.word(EMBRYO), Release);
+                kill_point!("members.reserve.4");
                 return Ok(next);
             }
         }
@@ -168,14 +172,17 @@ fn adopt(m: Member) -> Option<Member> {
     let pid = sys::process::pid();
     r.start.store(sys::process::start_time(pid).unwrap_or(0), Relaxed);
     r.life.store(life(m, pid), Release);
+    kill_point!("members.join.1");
     r.ident
         .compare_exchange(m.word(EMBRYO), m.word(ALIVE), AcqRel, Relaxed)
         .ok()?;
+    kill_point!("members.join.2");
     match private().me.compare_exchange(0, m.raw(), AcqRel, Acquire) {
         Ok(_) => Some(m),
         Err(first) => {
             // Another thread was faster: nobody has seen this row's name.
             r.ident.store(m.word(FREE), Release);
+            kill_point!("members.join.3");
             Member::of(first)
         }
     }
@@ -228,6 +235,7 @@ pub fn child_started(pid: u32) {
             let _ = r.life.compare_exchange(before, life(m, pid), AcqRel, Relaxed);
         }
     }
+    kill_point!("members.started.1");
 }
 
 /// This thread has forked, and nobody says what pid the child has: note it, so that its death is seen even if it never gets
@@ -252,6 +260,7 @@ pub fn child_forked() {
     } else {
         let _ = r.life.compare_exchange(before, life(m, pid), AcqRel, Relaxed);
     }
+    kill_point!("members.started.1");
 }
 
 fn life(m: Member, pid: u32) -> u64 {
@@ -284,7 +293,9 @@ pub fn is_dead(m: Member) -> bool {
         return false;
     }
     if r.ident.compare_exchange(word, m.word(FREE), AcqRel, Relaxed).is_ok() {
+        kill_point!("members.bury.1");
         layout::header().deaths.fetch_add(1, AcqRel);
+        kill_point!("members.bury.2");
     }
     true
 }
@@ -383,4 +394,14 @@ pub fn set_name(name: &str) {
     for (place, b) in r.name.iter().zip(bytes) {
         place.store(b, Relaxed);
     }
+}
+
+/// (state, pid or 0) of each row in use.
+#[cfg(feature = "kill_points")]
+pub fn rows_in_use() -> Vec<(u64, u32)> {
+    (1..layout::header().rows.load(Acquire) as usize)
+        .map(|slot| row(slot).ident.load(Acquire))
+        .filter(|word| word & STATE != FREE)
+        .filter_map(|word| Some((word & STATE, pid_of(Member::of(word)?).unwrap_or(0))))
+        .collect()
 }

@@ -3,6 +3,8 @@
 mod atomic;
 mod codec;
 mod handle;
+#[cfg(feature = "kill_points")]
+mod kill;
 mod locks;
 mod memory;
 mod parcel;
@@ -153,6 +155,9 @@ mod _native {
     use super::atomic::Atomic;
     #[pymodule_export]
     use super::codec::set_pickler;
+    #[cfg(feature = "kill_points")]
+    #[pymodule_export]
+    use super::kill::{blocks_in_use, kill_at, kill_points, rows_in_use};
     #[pymodule_export]
     use super::locks::{Lock, Semaphore};
     #[pymodule_export]

@@ -91,7 +91,9 @@ impl Claim {
             ring.recover_get();
         }
         self.slot.word.store(members::me().word(RETURNED), Release); // [back.1]
+        kill_point!("queue.back.1");
         ring.deaths_seen.store(LOOK, Relaxed); // [back.2]
+        kill_point!("queue.back.2");
         drop(g);
         std::mem::forget(self);
         ring.not_empty.notify(1);
@@ -104,8 +106,10 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let block = self.payload.block();
         self.slot.word.store(0, Release);
+        kill_point!("queue.get.done");
         if let Some(b) = block {
-            arena::free(b);
+            arena::free(b); // [get.5]
+            kill_point!("queue.get.5");
         }
     }
 }
@@ -207,7 +211,8 @@ impl Ring {
             Ok(()) | Err(Full::Queue) => {}
         }
         drop(g);
-        claim.slot.word.store(0, Release); // the block is the new slot's now
+        claim.slot.word.store(0, Release); // [withdraw.1] the block is the new slot's now
+        kill_point!("queue.withdraw.1");
         std::mem::forget(claim);
         self.not_empty.notify(1);
         Ok(())
@@ -227,11 +232,15 @@ impl Ring {
         let slot = segment.slot(t);
         // SAFETY: we hold the put lock and the slot is free.
         unsafe { slot.write(p) }; // [put.1]
+        kill_point!("queue.put.1");
         slot.word.store(members::me().word(STAGED), Release); // [put.2]
+        kill_point!("queue.put.2");
         if let Some(b) = p.block() {
             blocks::set_state(b, blocks::QUEUED); // [put.3]
+            kill_point!("queue.put.3");
         }
         self.put.index.store(t + 1, Release); // [put.commit]
+        kill_point!("queue.put.commit");
         Ok(())
     }
 
@@ -243,16 +252,22 @@ impl Ring {
             if next == 0 {
                 break;
             }
-            self.put.segment.store(next, Release); // [grow.3]
+            self.put.segment.store(next, Release); // [grow.4]
+            kill_point!("queue.grow.4");
             segment = Segment::of(next);
         }
         if segment.slot(t).word.load(Acquire) != 0 {
             let capacity = (segment.capacity.load(Relaxed) * 2).min(LARGEST);
             let fresh = Segment::create(capacity, t)?; // [grow.1]
-            segment.end.store(t, Relaxed);
-            Segment::keep(fresh); // [grow.2]
+            kill_point!("queue.grow.1");
+            segment.end.store(t, Relaxed); // [grow.2]
+            kill_point!("queue.grow.2");
+            Segment::keep(fresh); // [grow.3]
+            kill_point!("queue.grow.3");
             segment.next.store(fresh, Release); // [grow.commit]
-            self.put.segment.store(fresh, Release); // [grow.3]
+            kill_point!("queue.grow.commit");
+            self.put.segment.store(fresh, Release); // [grow.4]
+            kill_point!("queue.grow.4");
             segment = Segment::of(fresh);
         }
         Ok(segment)
@@ -271,12 +286,14 @@ impl Ring {
         if staged & STATE == STAGED {
             // SAFETY: we hold the put lock and the writer of this slot is dead.
             let p = unsafe { slot.read() };
-            slot.word.store(0, Release);
             if let (Some(b), Some(writer)) = (p.block(), Member::of(staged))
                 && blocks::word_at(b) == writer.word(blocks::QUEUED)
             {
-                p.discard(); // else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
+                p.discard(); // [unput.1] else it had not come to [put.3]: a LETTER goes by adoption, or has gone already
+                kill_point!("queue.unput.1");
             }
+            slot.word.store(0, Release); // [unput.commit]
+            kill_point!("queue.unput.commit");
         }
     }
 
@@ -362,7 +379,8 @@ impl Ring {
         let h = self.get.index.load(Relaxed);
         if h != self.put.index.load(Acquire) {
             let segment = self.follow(Segment::of(self.get.segment.load(Relaxed)), h);
-            segment.slot(h).word.store(members::me().word(STAGED), Release);
+            segment.slot(h).word.store(members::me().word(STAGED), Release); // [unget.1]
+            kill_point!("queue.unget.1");
         }
     }
 
@@ -392,7 +410,9 @@ impl Ring {
         // SAFETY: we hold the get lock and the slot is committed.
         let payload = unsafe { slot.read() };
         slot.word.store(members::me().word(CLAIMED), Release); // [get.1]
+        kill_point!("queue.get.1");
         self.get.index.store(h + 1, Release); // [get.commit]
+        kill_point!("queue.get.commit");
         Some(self.claim(slot, payload))
     }
 
@@ -404,13 +424,15 @@ impl Ring {
             if next == 0 || segment.end.load(Relaxed) != h {
                 return segment;
             }
-            // No writer is in it: message `h` is committed, and its writer stored put.segment [grow.3] before.
+            // No writer is in it: message `h` is committed, and its writer stored put.segment [grow.4] before.
             let left = self.get.segment.load(Relaxed);
             if self.retired.load(Relaxed) != left {
                 segment.retired_next.store(self.retired.load(Relaxed), Relaxed);
                 self.retired.store(left, Release); // [leave.1]
+                kill_point!("queue.leave.1");
             }
             self.get.segment.store(next, Release); // [leave.commit]
+            kill_point!("queue.leave.commit");
             segment = Segment::of(next);
             self.free_retired();
         }
@@ -429,7 +451,9 @@ impl Ring {
                 link = &s.retired_next;
             } else {
                 link.store(s.retired_next.load(Relaxed), Release); // [leave.3]
+                kill_point!("queue.leave.3");
                 arena::free(at); // [leave.4]
+                kill_point!("queue.leave.4");
             }
         }
     }
@@ -440,6 +464,7 @@ impl Ring {
         while let Some((slot, w)) = self.come_back() {
             let mine = members::me().word(CLAIMED);
             if slot.word.compare_exchange(w, mine, AcqRel, Relaxed).is_ok() {
+                kill_point!("queue.again.1");
                 // SAFETY: we hold the get lock; the slot was committed, and whoever claimed it has given it up.
                 let payload = unsafe { slot.read() };
                 return Some(self.claim(slot, payload));
@@ -469,6 +494,7 @@ impl Ring {
             }
         }
         self.deaths_seen.store(deaths, Relaxed);
+        kill_point!("queue.again.2");
         None
     }
 
@@ -489,6 +515,7 @@ impl Ring {
         let counted = self
             .done
             .fetch_update(AcqRel, Acquire, |d| (d < put()).then_some(d + 1));
+        kill_point!("queue.done.1" if counted.is_ok());
         if counted.is_ok_and(|before| before + 1 == put()) {
             self.all_done.notify_all();
         }
@@ -551,33 +578,51 @@ impl Ring {
         self.come_back().is_some()
     }
 
-    /// With the cell: free segments and messages, also those that readers took and died with.
+    /// With the cell: free the messages that nobody has, those that the dead had included, and the segments.
     fn destroy(&self) {
-        if self.put.lock.guard(members::me(), members::is_dead).inherited {
-            self.recover_put();
-        }
+        let mut segments = Vec::new();
         let current = self.get.segment.load(Acquire);
-        let mut retired = self.retired.load(Acquire);
-        if retired == current && current != 0 {
-            retired = Segment::of(current).retired_next.load(Acquire); // a reader died between [leave.1] and [leave.commit]
-        }
-        Self::free_segments(retired, |s| s.retired_next.load(Acquire));
-        Self::free_segments(current, |s| s.next.load(Acquire));
-    }
-
-    fn free_segments(first: u64, next: impl Fn(&Segment) -> u64) {
-        let mut at = first;
+        let mut at = self.retired.load(Acquire);
         while at != 0 {
-            let s = Segment::of(at);
-            for slot in s.slots().filter(|slot| slot.word.load(Acquire) != 0) {
-                // SAFETY: nobody else holds the queue, and no slot is half written.
-                unsafe { slot.read() }.discard();
+            if at != current {
+                segments.push(at); // else: a reader died between [leave.1] and [leave.commit]
             }
-            let after = next(s);
-            arena::free(at);
-            at = after;
+            at = Segment::of(at).retired_next.load(Acquire);
+        }
+        at = current;
+        while at != 0 {
+            segments.push(at);
+            at = Segment::of(at).next.load(Acquire);
+        }
+        let mut found: Vec<_> = segments
+            .iter()
+            .flat_map(|&s| Segment::of(s).slots())
+            .filter_map(nobodys)
+            .collect();
+        found.sort_unstable_by_key(|p| p.block());
+        found.dedup_by_key(|p| p.block()); // one may be named twice, after a death in `put_back`
+        for payload in found {
+            payload.discard(); // [drop.1]
+            kill_point!("queue.drop.1");
+        }
+        for at in segments {
+            arena::free(at); // [drop.2]
+            kill_point!("queue.drop.2");
         }
     }
+}
+
+/// What a slot of a queue that is dropped carries, if it has a block, and if neither a living reader has claimed it nor a
+/// writer died before [put.3].
+fn nobodys(slot: &Slot) -> Option<Payload> {
+    let w = slot.word.load(Acquire);
+    if w == 0 || w & STATE == CLAIMED && !Member::of(w).is_some_and(members::is_dead) {
+        return None;
+    }
+    // SAFETY: nobody else holds the queue, and this slot was filled: [put.2].
+    let payload = unsafe { slot.read() };
+    let queued = |&b: &u64| blocks::word_at(b) & STATE == blocks::QUEUED;
+    payload.block().filter(queued).map(|_| payload)
 }
 
 const _: () = assert!(size_of::<Slot>() == 64 && INLINE == 48 && std::mem::offset_of!(Payload, data) == 8);

@@ -1,7 +1,7 @@
 //! Waiting for a condition that other words express ("the queue is not empty").
 //!
-//! Sleeper: 1. load `seq`; 2. store `asleep = 1`; 3. look at the condition; 4. sleep while `seq` is
-//! unchanged. Waker, after committing what makes the condition true: 5. full barrier, load `asleep`; if 0 it is done;
+//! Sleeper (sleep.1 and so on): 1. load `seq`; 2. store `asleep = 1`; 3. look at the condition; 4. sleep while `seq` is
+//! unchanged. Waker (wake.5 and so on), after committing what makes the condition true: 5. full barrier, load `asleep`; if 0 it is done;
 //! 6. bump `seq`; 7. wake. If nobody slept: 8. `asleep = 0`; 9. bump `seq`; 10. wake all.
 //!
 //! No wake-up is lost: by the barriers of 2 and 5 either the waker sees `asleep`, or the sleeper's 3 sees the commit.
@@ -47,8 +47,10 @@ impl EventCount {
         ready: impl Fn() -> bool,
     ) -> Slice {
         if slices.is_first() && self.spinner.compare_exchange(0, me.raw(), SeqCst, Relaxed).is_ok() {
+            kill_point!("sync.spin.1");
             let found = wait.spin(&ready);
             self.spinner.store(0, SeqCst);
+            kill_point!("sync.spin.2");
             if found {
                 return Slice::Again;
             }
@@ -58,6 +60,7 @@ impl EventCount {
             let spinner = self.spinner.load(Relaxed);
             if Member::of(spinner).is_some_and(wait.is_dead) {
                 let _ = self.spinner.compare_exchange(spinner, 0, SeqCst, Relaxed);
+                kill_point!("sync.spin.3");
             }
         }
         slice
@@ -66,11 +69,14 @@ impl EventCount {
     fn sleep(&self, wait: &mut Wait, slices: &mut Slices, ready: impl Fn() -> bool) -> Slice {
         let seq = self.seq.load(SeqCst);
         self.asleep.store(1, SeqCst);
+        kill_point!("sync.sleep.2");
         fence(SeqCst);
         if ready() {
             Slice::Again
         } else {
-            wait.sleep(&self.seq, seq, slices)
+            let slice = wait.sleep(&self.seq, seq, slices);
+            kill_point!("sync.sleep.4");
+            slice
         }
     }
 
@@ -85,10 +91,16 @@ impl EventCount {
     #[cold]
     fn notify_slow(&self, n: i32) {
         self.seq.fetch_add(1, SeqCst);
-        if futex::wake(&self.seq, n) == 0 {
+        kill_point!("sync.wake.6");
+        let woken = futex::wake(&self.seq, n);
+        kill_point!("sync.wake.7");
+        if woken == 0 {
             self.asleep.store(0, SeqCst);
+            kill_point!("sync.wake.8");
             self.seq.fetch_add(1, SeqCst);
+            kill_point!("sync.wake.9");
             futex::wake(&self.seq, i32::MAX);
+            kill_point!("sync.wake.10");
         }
     }
 

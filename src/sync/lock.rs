@@ -22,7 +22,9 @@ pub struct OwnerLock(AtomicU64);
 impl OwnerLock {
     #[inline]
     pub fn try_acquire(&self, me: Member) -> bool {
-        self.0.compare_exchange(0, me.raw(), Acquire, Relaxed).is_ok() // pairs with [lock.release]
+        let taken = self.0.compare_exchange(0, me.raw(), Acquire, Relaxed).is_ok(); // pairs with [lock.release]
+        kill_point!("sync.take.1" if taken);
+        taken
     }
 
     /// Frees the lock, whoever holds it; returns the word as it was (0: it was free already).
@@ -31,8 +33,10 @@ impl OwnerLock {
         // [lock.release] a full barrier, so that what we look at next (sleepers of the structure) is looked at after
         // the commit became visible.
         let old = self.0.swap(0, SeqCst);
+        kill_point!("sync.give.1");
         if old & WAITERS != 0 {
             futex::wake(futex::low_half(&self.0), 1);
+            kill_point!("sync.give.2");
         }
         old
     }
@@ -54,6 +58,7 @@ impl OwnerLock {
             if word == 0 {
                 // Others may sleep behind us: take the lock with their bit, so that our release wakes one.
                 if self.0.compare_exchange(0, me.word(WAITERS), Acquire, Relaxed).is_ok() {
+                    kill_point!("sync.take.1");
                     return Outcome::Done;
                 }
                 continue;
@@ -62,6 +67,7 @@ impl OwnerLock {
             if word != marked && self.0.compare_exchange(word, marked, Relaxed, Relaxed).is_err() {
                 continue;
             }
+            kill_point!("sync.wait.1");
             match wait.sleep(futex::low_half(&self.0), marked as u32, &mut slices) {
                 Slice::Again => {}
                 Slice::Interrupted => return Outcome::Interrupted,
@@ -85,6 +91,7 @@ impl OwnerLock {
         let word = self.0.load(Acquire);
         let owner = Member::of(word).filter(|&m| is_dead(m))?;
         self.0.compare_exchange(word, me.word(WAITERS), AcqRel, Relaxed).ok()?;
+        kill_point!("sync.inherit.1");
         Some(owner)
     }
 

@@ -1,0 +1,176 @@
+"""Arrays made and dropped; members of the family born, and dead; a pool's workers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from actor import LIMIT, Actor, Note
+from operation import Faults, Operation
+
+import lightwork
+
+fork: Any = lightwork.get_context("fork")
+
+
+class Arrays(Operation):
+    """Arrays of all sizes, made and dropped."""
+
+    name = "Array made and dropped"
+    makes = True
+
+    def act(self, note: Note) -> None:
+        for count in (10, 20_000, 200_000):
+            arrays = [fork.Array("d", count) for _ in range(3)]
+            del arrays
+
+    def recover(self, note: Note) -> None:
+        self.act(note)
+
+
+class Primitives(Operation):
+    """Locks and all that, made and dropped."""
+
+    name = "primitives made and dropped"
+    makes = True
+
+    def act(self, note: Note) -> None:
+        for kind in ("Lock", "RLock", "Semaphore", "Condition", "Event", "Value", "JoinableQueue"):
+            thing = getattr(fork, kind)(*["i"][: kind == "Value"])
+            del thing
+
+    def recover(self, note: Note) -> None:
+        self.act(note)
+
+
+def nothing() -> None:
+    """A child's whole work."""
+
+
+class Start(Operation):
+    """The victim starts processes."""
+
+    name = "Process.start, fork"
+    makes = True  # a child's outcome has a queue
+    context: Any = fork
+
+    def act(self, note: Note) -> None:
+        for _ in range(2):
+            p = self.context.Process(target=nothing)
+            p.start()
+            p.join()
+            note("exit", p.exitcode)
+
+    def recover(self, note: Note) -> None:
+        p = fork.Process(target=nothing)
+        p.start()
+        p.join()
+        note("exit", p.exitcode)
+
+    def judge(self, actors: dict[str, Actor]) -> Faults:
+        codes = [code for actor in actors.values() for code in actor.noted("exit")]
+        return [("wrong", f"exit codes {codes}")] if any(codes) else []
+
+
+class Spawn(Start):
+    name = "Process.start, spawn"
+    context = lightwork.get_context("spawn")
+
+
+class Birth(Start):
+    """The victim is the child that is started."""
+
+    name = "Process, being born"
+    arms = True
+
+    def act(self, note: Note) -> None:
+        note.arm(in_children=True)
+        p = fork.Process(target=note.passages)
+        p.start()
+        p.join(LIMIT / 2)
+        if p.exitcode is None:
+            note("wrong", "the child did not end, or its end was not noticed")
+
+    def judge(self, actors: dict[str, Actor]) -> Faults:
+        return [("wrong", what) for what in actors["victim"].noted("wrong")] + super().judge(actors)
+
+
+def work(number: int) -> bytes:
+    """More than a slot holds."""
+    _note.passages()
+    return number.to_bytes(8, "little") * 40
+
+
+_note: Any = None
+
+
+def set_up(note: Note, token: int) -> None:
+    """One worker is the victim: who reads the token."""
+    global _note
+    _note = note
+    try:
+        os.read(token, 1)
+    except BlockingIOError:
+        _note = _Silent()
+    else:
+        note.arm()
+
+
+class _Silent:
+    def passages(self) -> None:
+        """Not the victim."""
+
+
+class Worker(Operation):
+    """A pool's worker dies. Its items have their results, each one, from others."""
+
+    name = "pool's worker"
+    makes = True
+    arms = True
+    ITEMS = 30
+
+    def act(self, note: Note) -> None:
+        token, to_token = os.pipe()
+        os.set_blocking(token, False)
+        os.write(to_token, b"x")
+        with fork.Pool(2, set_up, (note, token), retries=5) as pool:
+            results = pool.map(work, range(self.ITEMS), chunksize=3)
+            note("results", [int.from_bytes(r[:8], "little") for r in results])
+            pool.close()
+            pool.join()
+
+    def recover(self, note: Note) -> None:
+        with fork.Pool(1) as pool:
+            note("results", pool.map(abs, range(self.ITEMS)))
+
+    def judge(self, actors: dict[str, Actor]) -> Faults:
+        faults: Faults = []
+        for role in ("victim", "third"):
+            for results in actors[role].noted("results") or [[]]:
+                due = set(range(self.ITEMS))
+                if due - set(results):
+                    faults.append(("lost", f"the {role}'s items {due - set(results)}"))
+                if len(results) > len(set(results)):
+                    faults.append(("doubled", f"the {role} has {results}"))
+                elif results != sorted(results):
+                    faults.append(("wrong", f"the {role} has {results}"))
+        return faults
+
+
+class PoolsOwner(Worker):
+    """The process that has the pool dies."""
+
+    name = "pool's owner"
+    arms = False
+
+    def act(self, note: Note) -> None:
+        with fork.Pool(2) as pool:
+            note("results", pool.map(abs, range(self.ITEMS), chunksize=3))
+            note("results", [r.get() for r in [pool.apply_async(abs, (i,)) for i in range(self.ITEMS)]])
+
+    def judge(self, actors: dict[str, Actor]) -> Faults:
+        faults = super().judge(actors)
+        return faults if actors["victim"].noted("results") else [f for f in faults if "victim" not in f[1]]
+
+
+OPERATIONS = [Arrays, Primitives, Start, Spawn, Birth, Worker, PoolsOwner]

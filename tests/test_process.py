@@ -205,17 +205,20 @@ def test_a_subclass_may_override_run() -> None:
 # -- what the stdlib has
 
 
-def about_me() -> tuple[Any, ...]:
+def about_me(seen: Any) -> tuple[Any, ...]:
+    assert seen.wait(20)
     me, parent = mp.current_process(), mp.parent_process()
     assert parent is not None
     return me.name, me.pid, me.daemon, bytes(me.authkey), parent.pid, parent.is_alive(), mp.active_children()
 
 
 def test_who_a_child_is(ctx: Any) -> None:
-    p = ctx.Process(target=about_me, name="Alice", daemon=True)
+    seen = ctx.Event()
+    p = ctx.Process(target=about_me, args=(seen,), name="Alice", daemon=True)
     assert not p.is_alive() and p.pid is None and p.exitcode is None
     p.start()
     assert p in mp.active_children()
+    seen.set()
     me = mp.current_process()
     assert p.result(20) == ("Alice", p.pid, True, bytes(me.authkey), os.getpid(), True, [])
     assert p not in mp.active_children() and p.exitcode == 0 and not p.is_alive()

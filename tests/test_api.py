@@ -45,6 +45,7 @@ CLASSES = (
     "context.ForkServerContext",
     "managers.BaseManager",
     "managers.SyncManager",
+    "managers.SharedMemoryManager",
     "pool.Pool",
     "pool.ThreadPool",
     "pool.AsyncResult",
@@ -60,6 +61,8 @@ CLASSES = (
     "synchronize.Condition",
     "synchronize.Event",
     "synchronize.Barrier",
+    "shared_memory.SharedMemory",
+    "shared_memory.ShareableList",
 )
 # Made by the package itself, never by a user.
 INTERNAL_CONSTRUCTORS = {"context.DefaultContext", "pool.AsyncResult", "pool.MapResult", "pool.IMapIterator"}

@@ -15,19 +15,11 @@ DEFECTS = Path(__file__).parent / "programs" / "defects"
 METHODS = ("fork", "spawn", "forkserver")
 SECONDS = 30.0
 
-LATER = {  # not run yet, and why
-    "shared_memory_attach": "shared_memory is the standard library's",
-    "shareable_list_text": "shared_memory is the standard library's",
-}
 PROGRAMS = sorted(path.stem for path in DEFECTS.glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in LATER])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_defect(name: str, method: str) -> None:
     ended = launch([sys.executable, str(DEFECTS / f"{name}.py"), method], SECONDS)
     assert ended.code == 0, str(ended)
-
-
-def test_later_names_programs() -> None:
-    assert LATER.keys() <= set(PROGRAMS)

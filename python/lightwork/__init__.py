@@ -10,7 +10,7 @@ The layers; imports point downward, but for those inside a function's body that 
     process, thread, launch                   children: their start, their end and their outcome
     outcome                                   the way of a process's outcome to its parent
     queues, synchronize, sharedctypes         the primitives
-    arrays                                    numpy arrays in shared memory
+    arrays, shared_memory                     numpy arrays in shared memory; blocks of it that have names
     reduction, errors, arena, cpus            pickling, the exception tree, figures of the shared memory, processors
     _native (Rust)                            what lives in shared memory
 

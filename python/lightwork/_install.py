@@ -33,7 +33,8 @@ _NAMES = {
         "Synchronized SynchronizedArray SynchronizedString"
     ),
     "pool": "Pool ThreadPool AsyncResult ApplyResult MapResult IMapIterator IMapUnorderedIterator MaybeEncodingError",
-    "managers": "SyncManager",
+    "managers": "SyncManager SharedMemoryManager",
+    "shared_memory": "SharedMemory ShareableList",
 }
 
 _installed = False

@@ -3,24 +3,34 @@
 import sys
 from typing import Any
 
+import lightwork as mp
+from lightwork.queues import SimpleQueue
 from lightwork.shared_memory import ShareableList
 
 VALUES: tuple[Any, ...] = (b"a\0", "a\0", "0\U00010000\U00010000")
 
 
-def main() -> str | None:
+def read(shared: ShareableList, outcome: SimpleQueue) -> None:
+    try:
+        outcome.put(next(iter(shared)))
+    except UnicodeDecodeError as error:
+        outcome.put(error)
+
+
+def main(ctx: Any) -> str | None:
+    outcome = ctx.SimpleQueue()
     for value in VALUES:
         shared = ShareableList([value])
-        try:
-            if shared[0] != value:
-                return f"{value!r} came back as {shared[0]!r}"
-        except UnicodeDecodeError as error:
-            return f"{value!r} cannot be read: {error}"
-        finally:
-            shared.shm.close()
-            shared.shm.unlink()
+        reader = ctx.Process(target=read, args=(shared, outcome))
+        reader.start()
+        came = outcome.get()
+        reader.join()
+        shared.shm.close()
+        shared.shm.unlink()
+        if came != value:
+            return f"{value!r} came as {came!r}"
     return None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(mp.get_context(sys.argv[1])))

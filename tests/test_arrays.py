@@ -77,6 +77,13 @@ def test_python_objects_are_refused() -> None:
         mp.share([object()])
 
 
+def test_a_masked_array_is_refused() -> None:
+    masked = np.ma.array([1, 2], mask=[False, True])
+    with pytest.raises(TypeError, match="would lose its mask"):
+        mp.share(masked)
+    assert mp.share(masked.data).tolist() == [1, 2] and mp.share(masked.mask).tolist() == [False, True]
+
+
 def test_bad_shapes_and_dtypes_are_refused() -> None:
     for shape in (-1, (3, -1), (-2, -3), (0, -1)):
         with pytest.raises(ValueError, match="no dimension of an array can be negative"):

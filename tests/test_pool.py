@@ -13,6 +13,7 @@ from pool_tasks import SOON, begin, count, fail, meet_all, pid, square
 import lightwork as mp
 import lightwork.pool
 from lightwork.context import BaseContext
+from lightwork.futures import ProcessPoolExecutor
 
 
 def multiply(x: int, y: int = 10) -> int:
@@ -145,6 +146,27 @@ def test_bad_chunksizes(ctx: BaseContext) -> None:
         for start in (pool.map, pool.starmap_async, pool.imap, pool.imap_unordered):
             with pytest.raises(ValueError, match="at least 1"):
                 start(square, [1], chunksize=0)
+            for wrong in ("7", 1.5):
+                with pytest.raises(TypeError, match="chunksize has to be an int"):
+                    start(square, [1], chunksize=wrong)
+        with pytest.raises(TypeError, match="buffersize has to be an int"):
+            pool.imap(square, [1], buffersize="7")
+
+
+def test_a_start_methods_name_is_no_context() -> None:
+    wrong: Any = "spawn"
+    for make in (lambda: lightwork.pool.Pool(1, context=wrong), lambda: ProcessPoolExecutor(1, wrong)):
+        with pytest.raises(TypeError, match="a context is what get_context"):
+            make()
+
+
+def test_what_cannot_be_called(ctx: BaseContext) -> None:
+    with ctx.Pool(1) as pool:
+        for wrong in (None, 5):
+            with pytest.raises(TypeError, match="not callable"):
+                pool.apply(wrong)
+            with pytest.raises(TypeError, match="not callable"):
+                pool.map(wrong, [1])
 
 
 def test_a_pool_is_not_sent(ctx: BaseContext) -> None:

@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,6 +57,11 @@ def test_the_task_of_a_worker_that_dies_fails(
         go.set()
         assert other.get(SOON) == 5
         assert info.value.pid not in meet_all(ctx, pool)
+
+
+def test_a_death_names_the_function_that_a_partial_calls(ctx: BaseContext) -> None:
+    with ctx.Pool(1) as pool, pytest.raises(WorkerDied, match=r"item 3 of die_at\(\)"):
+        pool.map(partial(partial(die_at), 3), range(5), chunksize=1)
 
 
 def test_a_map_loses_only_what_the_dead_worker_had(ctx: BaseContext) -> None:

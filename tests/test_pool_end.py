@@ -227,3 +227,18 @@ def test_one_pool_after_another_needs_no_more_memory_than_one(ctx: BaseContext) 
 
     at_first = max(use() for _ in range(8))
     assert max(use() for _ in range(12)) <= at_first + (1 << 19)
+
+
+def test_a_callback_cannot_wait_for_its_own_end(ctx: BaseContext) -> None:
+    pool = ctx.Pool(1)
+    told: list[BaseException] = []
+
+    def close_and_join(_: object) -> None:
+        pool.close()
+        with pytest.raises(RuntimeError, match="a callback cannot join its own pool") as info:
+            pool.join()
+        told.append(info.value)
+
+    assert pool.apply_async(square, (3,), callback=close_and_join).get(SOON) == 9
+    pool.join()
+    assert len(told) == 1

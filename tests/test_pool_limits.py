@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +13,9 @@ from pool_tasks import SOON, Watched, begin, begin_and_pause, begin_here, count,
 import lightwork as mp
 from lightwork.context import BaseContext
 from lightwork.errors import PoolBroken, TaskCancelled, TaskTimeout, WorkerDied
+from lightwork.futures import ProcessPoolExecutor
 
+fork: Any = mp.get_context("fork")
 MIB = 1 << 20
 
 
@@ -205,6 +208,50 @@ def test_cancel_wakes_who_waits(ctx: BaseContext) -> None:
         with pytest.raises(TaskCancelled):
             result.get(SOON)
         assert cancelled.result(SOON)
+
+
+def test_a_forked_child_takes_no_call_out_of_its_parents_queue() -> None:
+    begun, go = fork.Event(), fork.Event()
+    with fork.Pool(1) as pool:
+        running = pool.apply_async(begin, (begun, go, 1))
+        assert begun.wait(SOON)
+        queued, future = pool.apply_async(begin, (begun, go, 2)), pool.submit(begin, begun, go, 3)
+
+        def cancel() -> tuple[str, bool]:
+            with pytest.raises(ValueError) as info:
+                queued.cancel()
+            return str(info.value), future.cancel()
+
+        child = fork.Process(target=cancel)
+        child.start()
+        words, cancelled = child.result(SOON)
+        assert "can only be had there" in words and not cancelled
+        go.set()
+        assert [running.get(SOON), queued.get(SOON), future.result(SOON)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("seconds", [1e9, 1e300, float("inf")])  # more than a system call takes; than a clock
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+def test_a_time_limit_may_be_any_number(backend: str, seconds: float) -> None:
+    with mp.Pool(2, backend=backend) as pool:
+
+        def items() -> Iterator[int]:
+            crew = pool._engine.crew.thread  # it has been told of the time limit
+            assert crew is not None
+            crew.join(0.3)
+            assert crew.is_alive()
+            yield 3
+
+        assert list(pool.imap(square, items(), timeout=seconds)) == [9]
+        assert pool.apply(square, (4,), timeout=seconds) == 16
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": "5"}, {"memory_limit": "1G"}, {"retries": "2"}, {"retries": 1.5}])
+def test_limits_that_are_no_numbers(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    for make in (mp.Pool, ProcessPoolExecutor):
+        with pytest.raises(TypeError, match=f"{name} has to be "):
+            make(1, **wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"timeout": 0}, {"timeout": -1.0}, {"timeout": float("nan")}, {"retries": -1}])

@@ -19,6 +19,15 @@ def count_then_end(counter: Any, end: Any) -> None:
     end(signal.SIGKILL)
 
 
+class Textless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def raise_textless() -> None:
+    raise Textless
+
+
 def test_as_many_workers_as_cpus() -> None:
     with mp.get_context("fork").Pool() as pool:
         assert len(pool._pool) == len(os.sched_getaffinity(0))
@@ -66,6 +75,33 @@ def test_a_pool_that_cannot_start_leaves_nothing() -> None:
     assert threading.active_count() == threads
 
 
+def test_a_pool_that_cannot_watch_its_workers_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = mp.get_context("fork")
+    reported: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
+
+    class Failing(Pool):
+        started = 0
+
+        @staticmethod
+        def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:
+            Failing.started += 1
+            if Failing.started == 3:
+                raise SystemExit("no third process")
+            return Pool.Process(ctx, *args, **kwds)
+
+    with Failing(2, context=context) as pool:
+        with pytest.raises((WorkerDied, PoolBroken)):
+            pool.apply_async(die).get(SOON)
+        pool._engine.crew.thread.join(SOON)
+        for worker in list(pool._pool):
+            worker.join(SOON)
+            assert worker.exitcode == -signal.SIGKILL
+        with pytest.raises(PoolBroken, match="no third process"):
+            pool.apply(square, (1,))
+    assert [str(e) for e in reported] == ["no third process"]
+
+
 # -- the initializer
 
 
@@ -103,6 +139,12 @@ def test_an_initializer_that_raises_breaks_the_pool(ctx: BaseContext) -> None:
     assert pool._pool == []
     pool.close()
     pool.join()
+
+
+@pytest.mark.parametrize("backend", ["processes", "threads", "serial"])
+def test_an_initializer_whose_error_has_no_text_breaks_the_pool(backend: str) -> None:
+    with mp.Pool(1, raise_textless, backend=backend) as pool, pytest.raises(PoolBroken, match="Textless: its text"):
+        pool.apply_async(square, (1,)).get(SOON)
 
 
 @pytest.mark.parametrize(("end", "most"), [(die, 15), (exit_at_once, 4)])

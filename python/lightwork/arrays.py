@@ -57,9 +57,11 @@ def ndarray(shape: Any, dtype: DTypeLike = float, fill: Any = None) -> NDArray[A
 
 
 def share(array: ArrayLike) -> NDArray[Any]:
-    """A copy of an array (or of what numpy makes one of) in shared memory; see `ndarray`. One that is shared already
-    comes back as it is."""
+    """A C-contiguous copy of an array (or of what numpy makes one of) in shared memory; see `ndarray`. One that is
+    shared already comes back as it is. Raises what `ndarray` does, and TypeError for a masked array: it has two."""
     np = numpy_for("share")
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array would lose its mask: share its data and its mask, each as an array")
     given: NDArray[Any] = np.asarray(array)
     if _block_of(given) is not None:
         return given

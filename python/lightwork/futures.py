@@ -14,7 +14,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, ParamSpec, TypeVar
 
 from .cpus import usable_cpus
-from .pool import Pool
+from .pool import Pool, _checks
 from .pool._futures import Future, FutureJob, cancel
 
 __all__ = ["Future", "ProcessPoolExecutor"]
@@ -29,7 +29,7 @@ class ProcessPoolExecutor(Executor):
     A worker that dies takes only its own call with it: that future raises WorkerDied (a BrokenProcessPool), and the
     executor goes on. `timeout`, `retries` and `memory_limit` are the pool's.
 
-    Raises ValueError for counts less than 1, TypeError for an initializer that is not callable.
+    Raises ValueError for numbers that are too small, TypeError for what is not what it has to be.
     """
 
     def __init__(
@@ -44,11 +44,9 @@ class ProcessPoolExecutor(Executor):
         retries: int = 0,
         memory_limit: int | None = None,
     ) -> None:
-        self._max_workers = usable_cpus() if max_workers is None else max_workers
+        self._max_workers = usable_cpus() if max_workers is None else _checks.whole("max_workers", max_workers)
         if self._max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
         if max_tasks_per_child is not None:
             if not isinstance(max_tasks_per_child, int):
                 raise TypeError("max_tasks_per_child must be an integer")
@@ -57,13 +55,13 @@ class ProcessPoolExecutor(Executor):
         self._make_pool = partial(
             Pool,
             self._max_workers,
-            initializer,
+            _checks.initializer(initializer),
             initargs,
             max_tasks_per_child,
-            mp_context,
-            timeout=timeout,
-            retries=retries,
-            memory_limit=memory_limit,
+            _checks.context(mp_context),
+            timeout=_checks.timeout(timeout),
+            retries=_checks.count("retries", retries, 0),
+            memory_limit=_checks.memory_limit(memory_limit),
         )
         self._pool: Pool | None = None
         self._shut_down = False

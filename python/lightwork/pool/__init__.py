@@ -7,6 +7,7 @@
     _futures, _comfort
     _worker            the loop in each worker
     _wire, _chunks     what travels between them
+    _checks            what callers may say
     _errors            how failures are told
 
 Imports point downward.

@@ -40,10 +40,3 @@ def guided_pages(count: int, workers: int, pace: float | None) -> list[int]:
         starts.append(at)
         at += min(most, max(least, (count - at) // (TAPER * workers)))
     return [*starts, count]
-
-
-def checked_chunksize(chunksize: int) -> int:
-    """Raises ValueError if it is less than 1."""
-    if chunksize < 1:
-        raise ValueError(f"chunksize has to be at least 1, not {chunksize!r}")
-    return chunksize

@@ -44,6 +44,10 @@ LOADING = 60.0
 """Seconds that the function of a task may take to load, if its time-out is not longer: that imports its module, at the
 first of its tasks in each worker."""
 
+REST = 3600.0
+"""Seconds that a crew sleeps at most before it looks at time-outs again: the kernel sleeps no longer than 24 days, and
+a time-out may be any number."""
+
 CLAIMING = 0.1
 """Seconds after which a worker that took a task has it in its row, by far: a cancelled task is looked for so long."""
 
@@ -198,6 +202,8 @@ class ProcessCrew:
         except BaseException as e:
             report()
             self._engine.break_("the pool's workers cannot be watched", e)
+            for worker in self.workers:
+                worker.kill()
         finally:
             self._ends.close()
             self._engine.end()
@@ -315,7 +321,7 @@ class ProcessCrew:
             self._next_memory_look = end + min(SHARE * (end - now), GRACE)
         for job in [job for job, end in unwanted.items() if end < now]:
             del unwanted[job]
-        return max(0.001, min(next_look))
+        return until_next(next_look)
 
     def _what(self, job_id: int, index: int, items: tuple[int, int]) -> str:
         job = self._engine.jobs.get(job_id)
@@ -333,6 +339,11 @@ class ProcessCrew:
             self._ends.signal(worker, signal.SIGKILL)
         else:
             self._ends.signal(worker, signal.SIGCONT)
+
+
+def until_next(looks: list[float]) -> float:
+    """Seconds to sleep before the first of some looks at time-outs."""
+    return min(max(0.001, min(looks)), REST)
 
 
 def _state(pid: int) -> str:

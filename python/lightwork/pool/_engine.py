@@ -34,7 +34,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import _native
-from ..errors import ArenaFull, PoolBroken, TaskCancelled
+from ..errors import ArenaFull, PoolBroken, TaskCancelled, summary
 from ._errors import stillborn, worker_died
 from ._jobs import Job, open_latch, report
 from ._wire import DONE, FAILED, MARK, UNFIT, Outcome, Wire
@@ -221,7 +221,11 @@ class Engine:
         self._look_round()
 
     def cancel(self, job: Job, exc: BaseException) -> bool:
-        """Give a job up, taking it from the queue and from the workers that run it. False: it was over already."""
+        """Give a job up, taking it from the queue and from the workers that run it. False: it was over already.
+
+        Raises ValueError in a forked child.
+        """
+        self._check_here()
         if self.jobs.pop(job.id, None) is None:
             return False
         self.wire.withdraw({job.id})
@@ -230,7 +234,10 @@ class Engine:
         return True
 
     def withdraw(self, jobs: set[int]) -> list[int]:
-        """Take jobs of one piece back from the queue; returns those that no worker had claimed."""
+        """Take jobs of one piece back from the queue; returns those that no worker had claimed. A forked child shares
+        the queue, but its jobs are its parent's: none is taken there."""
+        if self._pid != os.getpid():
+            return []
         withdrawn = self.wire.withdraw(jobs)
         for job_id in withdrawn:
             self.drop(job_id)
@@ -254,8 +261,7 @@ class Engine:
 
         Raises ValueError in a forked child: the outcomes are its parent's.
         """
-        if self._pid != os.getpid():
-            raise ValueError(f"this is a result of a pool of process {self._pid}, and can only be had there")
+        self._check_here()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = None
         try:
@@ -273,6 +279,11 @@ class Engine:
         finally:
             for latch in self._sleepers[:1]:
                 open_latch(latch)  # its turn to read
+
+    def _check_here(self) -> None:
+        """Raises ValueError in a forked child."""
+        if self._pid != os.getpid():
+            raise ValueError(f"this is a result of a pool of process {self._pid}, and can only be had there")
 
     def poll(self) -> None:
         """Settle what has come, without waiting."""
@@ -480,6 +491,10 @@ class Engine:
             self._wake_collector()
         self._nudge()
 
+    def is_calling_back(self) -> bool:
+        """Is this the thread that calls callbacks?"""
+        return self._collector is threading.current_thread()
+
     def join(self) -> None:
         """Wait for the collector, after the end."""
         if self._collector not in (None, threading.current_thread()):
@@ -501,6 +516,6 @@ class Engine:
     def _why_broken(self) -> BaseException:
         assert self._broken is not None
         why, cause = self._broken
-        error = PoolBroken(f"{why}: {cause}")
+        error = PoolBroken(f"{why}: {summary(cause)}")
         error.__cause__ = cause
         return error

@@ -11,6 +11,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from multiprocessing.context import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -291,6 +292,8 @@ class MapResult(ApplyResult[list[T]]):
 
 def name(func: Any) -> str:
     """What error messages call a task."""
+    while isinstance(func, partial):
+        func = func.func
     return f"{getattr(func, '__qualname__', None) or type(func).__qualname__}()"
 
 

@@ -3,7 +3,6 @@ what it has besides is keyword-only."""
 
 from __future__ import annotations
 
-import operator
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 from ..arrays import each_sent_once
 from ..context import get_context
 from ..cpus import native_libraries, share_of_cpus, usable_cpus
-from ._chunks import as_sequence, checked_chunksize, equal_pages, guided_pages
+from . import _checks
+from ._chunks import as_sequence, equal_pages, guided_pages
 from ._comfort import seeded, show_progress
 from ._crew import Crew, ProcessCrew
 from ._engine import CLOSE, RUN, TERMINATE, Engine
@@ -46,8 +46,8 @@ class Pool:
     `set_forkserver_preload` named) once, whatever the context's start method. Native libraries (BLAS, OpenMP) get their
     share of the processors in each worker, unless environment variables such as OMP_NUM_THREADS say otherwise.
 
-    Raises ValueError for counts less than 1, TypeError for an initializer that is not callable, what starting a process
-    raises (OSError, mostly).
+    Raises ValueError for numbers that are too small, TypeError for what is not what it has to be, and what starting a
+    process raises (OSError, mostly).
     """
 
     # For __del__, if __init__ fails.
@@ -74,23 +74,19 @@ class Pool:
     ) -> None:
         self._pid = os.getpid()
         self._pool: list[Any] = []
-        self._processes = _checked_processes(processes)
+        self._processes = usable_cpus() if processes is None else _checks.count("processes", processes)
         if maxtasksperchild is not None and not (isinstance(maxtasksperchild, int) and maxtasksperchild >= 1):
             raise ValueError(f"maxtasksperchild has to be a positive int or None, not {maxtasksperchild!r}")
-        if initializer is not None and not callable(initializer):
-            raise TypeError(f"initializer has to be callable or None, not {initializer!r}")
-        if memory_limit is not None and memory_limit <= 0:
-            raise ValueError(f"memory_limit has to be a positive number of bytes or None, not {memory_limit!r}")
-        self._timeout = _checked_timeout(timeout)
-        self._retries = _checked_retries(retries)
+        self._initializer = _checks.initializer(initializer)
+        self._timeout = _checks.timeout(timeout)
+        self._retries = _checks.count("retries", retries, 0)
+        self._memory_limit = _checks.memory_limit(memory_limit)
         self._limited = timeout is not None or retries > 0
         self._maxtasksperchild = maxtasksperchild
-        self._initializer = initializer
         self._initargs = initargs
-        self._memory_limit = memory_limit
         if warm_start:
             context = get_context("forkserver")
-        elif type(context).__module__ == "multiprocessing.context":
+        elif type(_checks.context(context)).__module__ == "multiprocessing.context":
             assert context is not None
             context = get_context(context.get_start_method())  # the stdlib's own children would not join the family
         self._ctx = get_context() if context is None else context
@@ -178,9 +174,9 @@ class Pool:
 
     def _limit(self, job: Any, timeout: float | None, retries: int | None) -> None:
         if timeout is not None or self._timeout is not None:
-            job.timeout = self._timeout if timeout is None else _checked_timeout(timeout)
+            job.timeout = self._timeout if timeout is None else _checks.timeout(timeout)
         if retries or self._retries:
-            job.allow(self._retries if retries is None else _checked_retries(retries))
+            job.allow(self._retries if retries is None else _checks.count("retries", retries, 0))
 
     # -- one call per item
 
@@ -272,7 +268,7 @@ class Pool:
         seed: int | None,
     ) -> MapResult[T]:
         self._check_running()
-        size = None if chunksize is None else checked_chunksize(chunksize)
+        size = None if chunksize is None else _checks.count("chunksize", chunksize)
         try:
             items = as_sequence(iterable)
         except Exception as e:  # the iterable raised
@@ -360,10 +356,9 @@ class Pool:
         retries: int | None,
     ) -> IMapIterator[T]:
         self._check_running()
-        size = checked_chunksize(chunksize)
-        if buffersize is not None and buffersize < 1:
-            raise ValueError(f"buffersize has to be at least 1, not {buffersize!r}")
-        window = max(2 * self._processes, 8) if buffersize is None else max(1, buffersize // size)
+        size = _checks.count("chunksize", chunksize)
+        ahead = None if buffersize is None else _checks.count("buffersize", buffersize)
+        window = max(2 * self._processes, 8) if ahead is None else max(1, ahead // size)
         ordered = kind is not IMapUnorderedIterator
         stream = Stream(self._engine, func, iterable, size, window, ordered)
         self._limit(stream, timeout, retries)
@@ -385,12 +380,15 @@ class Pool:
         self._terminate()
 
     def join(self) -> None:
-        """Wait until the workers have left. Raises ValueError if the pool was neither closed nor terminated."""
+        """Wait until the workers have left. Raises ValueError if the pool was neither closed nor terminated, or is of
+        another process, RuntimeError in a callback of a closed pool: that is done only when its callbacks are."""
         if self._state == RUN:
             raise ValueError("Pool is still running")
         if self._pid != os.getpid():
             raise ValueError(f"this pool belongs to process {self._pid}")
         if self._state == CLOSE:
+            if self._engine.is_calling_back():
+                raise RuntimeError("a callback cannot join its own pool: that waits for the callback's end")
             self._engine.submit_streams()
         self._engine.crew.join()
         self._engine.join()
@@ -424,27 +422,3 @@ class Pool:
 
     def _repopulate_pool(self) -> None:
         self._engine.crew.nudge()
-
-
-def _checked_processes(processes: int | None) -> int:
-    if processes is None:
-        return usable_cpus()
-    try:
-        count = operator.index(processes)
-    except TypeError:
-        raise TypeError(f"processes has to be an int or None, not {processes!r}") from None
-    if count < 1:
-        raise ValueError(f"Number of processes must be at least 1, not {count}")
-    return count
-
-
-def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout has to be a positive number of seconds or None, not {timeout!r}")
-    return timeout
-
-
-def _checked_retries(retries: int) -> int:
-    if retries < 0:
-        raise ValueError(f"retries has to be 0 or more, not {retries!r}")
-    return retries

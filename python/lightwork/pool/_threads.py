@@ -13,7 +13,7 @@ from multiprocessing.dummy import DummyProcess
 from typing import Any
 
 from ..errors import TaskTimeout
-from ._crew import Crew
+from ._crew import Crew, until_next
 from ._engine import PATIENCE, Engine
 from ._pool import Pool
 from ._wire import SerialWire, ThreadDesk, ThreadWire
@@ -134,7 +134,7 @@ class ThreadCrew:
                 else:
                     error = TaskTimeout(f"{job.what(index)} took longer than {seconds} s")
                     self._engine.settle(job, index, False, error)
-            self._bell.wait(max(0.001, min(next_look)) if next_look else None)
+            self._bell.wait(until_next(next_look) if next_look else None)
             self._bell.clear()
 
 

@@ -170,16 +170,16 @@ class ProcessDesk:
 
     def load(self, tag: int, word: bytes, sealed: bool, obj: Any) -> tuple[Function, Any]:
         """The function and the object of a task. Raises what unpickling them raises."""
-        func: Function | None = None if tag & BY_VALUE else self._functions.get(word)
-        if func is not None:
-            return func, unpack(obj) if sealed else obj
+        known = None if tag & BY_VALUE else self._functions.get(word)
+        if known is not None:
+            return known, unpack(obj) if sealed else obj
         self.progress(*EVERY)
+        func: Function
         if tag & BY_VALUE:
             func, obj = unpack(obj)
         else:
             func = self._functions[word] = pickle.loads(word)
             obj = unpack(obj) if sealed else obj
-        assert func is not None
         self.progress(0, 1)
         return func, obj
 

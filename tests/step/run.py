@@ -45,7 +45,7 @@ class Tally:
     """Deaths after which the operation had not happened, although it had after a death at an earlier instruction."""
     stuck: int = 0
     leaked: int = 0
-    """Bytes."""
+    """Bytes beyond what is documented."""
 
     @property
     def is_well(self) -> bool:
@@ -148,7 +148,7 @@ def every_instruction(make: type[Operation], every: int) -> Tally:
         happened |= verdict.effect
         if not tally.add(verdict) or torn:
             print(f"  instruction {k} at {address - our_code().start:#x}, time {times}: {verdict}, {torn=}", flush=True)
-    tally.leaked = max(0, used() - base)
+    tally.leaked = max(0, used() - base - make.documented)
     return tally
 
 
@@ -160,7 +160,7 @@ def random_pairs(make: type[Operation], pairs: int, dice: random.Random) -> Tall
         verdict = kill_two(make, passed[first], second)
         if not tally.add(verdict):
             print(f"  instructions {first} and {second}: {verdict}", flush=True)
-    tally.leaked = max(0, used() - base)
+    tally.leaked = max(0, used() - base - make.documented)
     return tally
 
 

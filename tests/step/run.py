@@ -28,7 +28,7 @@ import lightwork.errors
 WARM_UP = 3
 """Whole runs before the record: by then each goes the same way."""
 
-FIRST_DEATHS = 16
+FIRST_DEATHS = 8
 """Deaths before the arena is measured: by then it has the spans that the processes of a run need. (Spans of the dead
 are kept for the next; more deaths do not make them more.)"""
 

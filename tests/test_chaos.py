@@ -18,6 +18,12 @@ def test_no_item_is_lost_wrong_or_doubled(
     assert "all is well" in done.stdout
 
 
+def test_storms(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = run(CHAOS / "storms.py", "--seconds", 12, seconds=100)
+    print(done.stdout)  # the seed, and what was skipped, if pytest is asked to show it
+    assert "all is well" in done.stdout
+
+
 @pytest.mark.parametrize(("method", "arrays"), [("fork", 5_000), ("spawn", 500), ("forkserver", 5_000)])
 def test_no_array_is_left_behind(
     method: str, arrays: int, run: Callable[..., subprocess.CompletedProcess[str]]

@@ -137,6 +137,25 @@ def test_a_signal_handler_may_wait_for_results(ctx: BaseContext) -> None:
     assert found[::2] == [x * x for x in range(0, 20, 2)]
 
 
+def test_a_signal_handler_may_wait_for_what_it_interrupts(ctx: BaseContext) -> None:
+    begun, go = ctx.Event(), ctx.Event()
+
+    def handler() -> None:
+        go.set()
+        found.append(result.get(SOON))
+
+    found: list[int] = []
+    with ctx.Pool(2) as pool, Alarm(handler, 0.01) as alarm:
+        for turn in range(20):
+            result = pool.apply_async(begin, (begun, go, turn))
+            assert begun.wait(SOON)
+            alarm.set()
+            assert result.get(SOON) == turn
+            assert found == [*range(turn + 1)]
+            begun.clear()
+            go.clear()
+
+
 def test_an_interrupted_get_is_got_later(ctx: BaseContext) -> None:
     with ctx.Pool(2) as pool, Alarm(interrupt) as alarm:
         meet_all(ctx, pool)

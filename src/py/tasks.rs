@@ -319,6 +319,11 @@ impl Turn {
         }
     }
 
+    /// Has this thread got it?
+    fn here(&self) -> bool {
+        self.owner.load(Acquire) == thread()
+    }
+
     /// Has another thread got it?
     fn elsewhere(&self) -> bool {
         let owner = self.owner.load(Acquire);

@@ -28,6 +28,9 @@ LATE = 0.03
 SOON = 0.01
 """Seconds that a victim waits for what does not come."""
 
+SPAN = 1 << 16
+"""Bytes of the arena that small blocks are cut from: they are seen by the spans that they need."""
+
 LAST = "last"
 """What a survivor puts after the death."""
 
@@ -48,6 +51,8 @@ class Operation:
     """Can a second victim do the same after the first one's death?"""
     victims: int = 0
     """How many there have been."""
+    documented: int = 0
+    """Bytes of the arena that all deaths together may leave behind, by a protocol's own table."""
 
     def ready(self) -> None:
         """In the victim, before it is stepped."""
@@ -242,17 +247,23 @@ class Get(Operation):
 
 
 class GetText(Get):
-    """In blocks of their own."""
+    """In blocks of their own. A death between get.done and the freeing of the block loses that (`queue/README.md`)."""
 
+    documented = SPAN
     messages = tuple(str(i) * 1000 for i in range(3))
 
 
 class GetBuffer(Get):
+    """With large buffers beside them; as for those in blocks of their own."""
+
+    documented = SPAN
     messages = tuple(Buffer(bytes([i]) * BUFFER) for i in range(3))
 
 
 class GetLeaving(Get):
-    """The first segment has nothing left, and is left."""
+    """The first segment has nothing left, and is left. A death between leave.3 and leave.4 loses it."""
+
+    documented = SPAN
 
     before = 8
 

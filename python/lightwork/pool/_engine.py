@@ -11,7 +11,8 @@ waits like everybody else while jobs are attended (they have callbacks, or someb
 has jobs that nobody waits for. What nobody waits for otherwise the crew's thread reads, a few times a second.
 
 A signal handler may raise at any bytecode of the main thread. So an outcome goes from the queue into `inbox` in one
-step, and leaves it when it was handled; handling one twice changes nothing.
+step, and leaves it when it was handled; handling one twice changes nothing. A handler may wait for results itself, and
+read what the wait that it interrupted is for: it leaves a MARK behind, for which that wait looks again.
 
 The engine does not know the Pool object, so that a pool nobody holds can be collected and its crew dismissed.
 
@@ -269,7 +270,7 @@ class Engine:
                 if deadline is not None:
                     left = max(0.0, deadline - time.monotonic())
                 with self._turn as mine:
-                    if mine:
+                    if mine and not ready():  # else somebody read for us before it was our turn
                         self._read(left)
                 if not mine:
                     self._sleep(ready, latches, left)
@@ -279,6 +280,7 @@ class Engine:
         finally:
             for latch in self._sleepers[:1]:
                 open_latch(latch)  # its turn to read
+            self._wake_interrupted()
 
     def _check_here(self) -> None:
         """Raises ValueError in a forked child."""
@@ -292,6 +294,13 @@ class Engine:
         with self._turn as mine:
             if mine:
                 self._read(0.0)
+        self._wake_interrupted()
+
+    def _wake_interrupted(self) -> None:
+        """If this is a signal handler that came while its thread was reading: what it has read may be what that waits
+        for, so that it has to look."""
+        if self._turn.here():
+            self.wire.mark(0)
 
     def _read(self, timeout: float | None) -> None:
         """Wait for outcomes, and settle them."""

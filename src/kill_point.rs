@@ -223,7 +223,7 @@ mod armed {
         }
     }
 
-    /// Die at the `nth` passage of a point. The dying process writes to `fd`, as numbers of 8 bytes: its passages, and 1.
+    /// Die at the `nth` passage of a point. The dying process writes to the file `fd`, as numbers of 8 bytes: its passages, 1.
     pub fn arm(point: usize, nth: u64, fd: i32, in_children: bool) {
         LEFT.store(nth, Relaxed);
         ARMED_BY.store(process::pid(), Relaxed);

@@ -20,7 +20,7 @@ pub fn kill_points(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 }
 
 /// Kill this process at its `nth` passage of a point from now on; with `in_children` those that it forks, each at its own.
-/// Who dies writes to the descriptor `fd`, as numbers of 8 bytes: its passages of all points, and 1. An empty name disarms.
+/// Who dies writes to the file `fd`, as numbers of 8 bytes: its passages of all points, and 1. An empty name disarms.
 #[pyfunction]
 #[pyo3(signature = (name, nth = 1, fd = -1, in_children = false))]
 pub fn kill_at(name: &str, nth: u64, fd: i32, in_children: bool) -> PyResult<()> {

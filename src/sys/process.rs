@@ -115,11 +115,11 @@ pub fn end() {
     unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
 }
 
-/// Write to a descriptor, as far as it goes.
+/// Write to the beginning of a file.
 #[cfg(feature = "kill_points")]
 pub fn last_words(fd: i32, words: &[u8]) {
     // SAFETY: the bytes are there; a descriptor that is none is an error that nobody needs.
-    unsafe { libc::write(fd, words.as_ptr().cast(), words.len()) };
+    unsafe { libc::pwrite(fd, words.as_ptr().cast(), words.len(), 0) };
 }
 
 fn pidfd(pid: u32) -> libc::c_int {

@@ -1,7 +1,7 @@
 """A process that may die at a kill point, and what it tells until then.
 
-It writes notes of what it has completed into a pipe, which a SIGKILL takes nothing from; and its last words, or at its
-end, are how often it passed each kill point. So it is known exactly how far it came.
+It writes notes of what it has completed into a pipe, which a SIGKILL takes nothing from; and at its death, or at its
+end, to a file in memory how often it passed each kill point. So it is known exactly how far it came.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Note:
         native.kill_at(self._point, self._nth, self.words, in_children)
 
     def passages(self) -> None:
-        """Write last words without dying: who writes more later takes them back."""
+        """What a dying process writes, without dying; written again later it takes this back."""
         passages = native.kill_points().values()
-        os.write(self.words, struct.pack(f"{len(passages) + 1}Q", *passages, 0))
+        os.pwrite(self.words, struct.pack(f"{len(passages) + 1}Q", *passages, 0), 0)
 
 
 class Actor:
@@ -63,14 +63,12 @@ class Actor:
 
     def __init__(self, act: Callable[[Note], None], point: str = "", nth: int = 1, arms: bool = False) -> None:
         notes, to_notes = os.pipe()
-        words, to_words = os.pipe()
-        for fd in (notes, words):
-            os.set_blocking(fd, False)
+        os.set_blocking(notes, False)
+        words = os.memfd_create("last words")
         self.pid = os.fork()
         if not self.pid:
-            self._live(act, Note(to_notes, to_words, point, nth), arms)
+            self._live(act, Note(to_notes, words, point, nth), arms)
         os.close(to_notes)
-        os.close(to_words)
         self._notes, self._words = notes, words
         self._end = os.pidfd_open(self.pid)
         self.stuck = False
@@ -115,7 +113,7 @@ class Actor:
         os.waitpid(self.pid, 0)
         lines = [tuple(json.loads(line)) for line in _read(self._notes).splitlines()]
         begun = [rest for word, *rest in lines if word == "began with"]
-        words = _read(self._words)[-8 * (len(names()) + 1) :]
+        words = os.pread(self._words, 8 * (len(names()) + 1), 0)
         if begun and words:
             *after, killed = struct.unpack(f"{len(words) // 8}Q", words)
             self.passages = {n: a - b for n, a, b in zip(names(), after, begun[-1], strict=True) if a > b}

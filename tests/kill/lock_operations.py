@@ -175,6 +175,23 @@ class Signals(Operation):
         return []
 
 
+class Fold(Signals):
+    """The victim finds what an earlier one has signalled before it ended."""
+
+    name = "Semaphore, signals of the dead"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.earlier = Actor(super().act)
+        self.earlier.wait()
+
+    def act(self, note: Note) -> None:
+        self.recover(note)
+
+    def judge(self, actors: dict[str, Actor]) -> Faults:
+        return super().judge({**actors, "earlier": self.earlier})
+
+
 class WaitForSemaphore(Operation):
     name = "Semaphore, waiting"
     has_bystander = True
@@ -370,6 +387,7 @@ OPERATIONS = [
     Value,
     Semaphore,
     Signals,
+    Fold,
     WaitForSemaphore,
     Notify,
     WaitForCondition,

@@ -127,34 +127,34 @@ class Worker(Operation):
     name = "pool's worker"
     makes = True
     arms = True
-    ITEMS = 30
+    ITEMS = 100
 
     def act(self, note: Note) -> None:
         token, to_token = os.pipe()
         os.set_blocking(token, False)
         os.write(to_token, b"x")
         with fork.Pool(2, set_up, (note, token), retries=5) as pool:
-            results = pool.map(work, range(self.ITEMS), chunksize=3)
+            results = pool.map(work, range(self.ITEMS), chunksize=1)
             note("results", [int.from_bytes(r[:8], "little") for r in results])
             pool.close()
             pool.join()
 
     def recover(self, note: Note) -> None:
-        with fork.Pool(1) as pool:
-            note("results", pool.map(abs, range(self.ITEMS)))
+        queue, array = fork.Queue(), fork.Array("d", 20_000)  # all that the next have in common with it is the arena
+        queue.put(b"x" * 100)
+        queue.get()
+        del queue, array
 
     def judge(self, actors: dict[str, Actor]) -> Faults:
-        faults: Faults = []
-        for role in ("victim", "third"):
-            for results in actors[role].noted("results") or [[]]:
-                due = set(range(self.ITEMS))
-                if due - set(results):
-                    faults.append(("lost", f"the {role}'s items {due - set(results)}"))
-                if len(results) > len(set(results)):
-                    faults.append(("doubled", f"the {role} has {results}"))
-                elif results != sorted(results):
-                    faults.append(("wrong", f"the {role} has {results}"))
-        return faults
+        return [fault for results in actors["victim"].noted("results") or [[]] for fault in self.judge_results(results)]
+
+    def judge_results(self, results: list[int]) -> Faults:
+        due = list(range(self.ITEMS))
+        if missing := set(due) - set(results):
+            return [("lost", f"the items {missing}")]
+        if len(results) > len(due):
+            return [("doubled", f"{results}")]
+        return [("wrong", f"{results}")] if results != due else []
 
 
 class PoolsOwner(Worker):
@@ -169,8 +169,7 @@ class PoolsOwner(Worker):
             note("results", [r.get() for r in [pool.apply_async(abs, (i,)) for i in range(self.ITEMS)]])
 
     def judge(self, actors: dict[str, Actor]) -> Faults:
-        faults = super().judge(actors)
-        return faults if actors["victim"].noted("results") else [f for f in faults if "victim" not in f[1]]
+        return [fault for results in actors["victim"].noted("results") for fault in self.judge_results(results)]
 
 
 OPERATIONS = [Arrays, Primitives, Start, Spawn, Birth, Worker, PoolsOwner]

@@ -152,6 +152,16 @@ class Put(OfQueue):
             self.put(note)
 
 
+class PutAndTidy(Put):
+    """Who comes next looks for what nobody has."""
+
+    message = WithBuffer
+
+    def recover(self, note: Note) -> None:
+        lightwork.arena.stats()
+        super().recover(note)
+
+
 class Get(OfQueue):
     before = MANY
 
@@ -210,6 +220,25 @@ class WaitToGet(OfQueue):
 
     def release_bystander(self) -> None:
         self.put(self.note_own)
+
+
+class WaitForNothing(OfQueue):
+    """No message comes while the victim waits for one, nor while the next does."""
+
+    name = "get, nothing comes"
+
+    def act(self, note: Note) -> None:
+        self.look(note, 0.05)
+
+    def look(self, note: Note, seconds: float) -> None:
+        try:
+            self.get(note, timeout=seconds)
+        except queue.Empty:
+            note("nothing")
+
+    def recover(self, note: Note) -> None:
+        self.look(note, 0.15)  # longer than the first slice of a sleep
+        super().recover(note)
 
 
 class WaitToPut(OfQueue):
@@ -374,11 +403,13 @@ def with_messages(name: str, operation: type[OfQueue]) -> list[type[Operation]]:
 OPERATIONS = [
     *with_messages("put", Put),
     *with_messages("get", Get),
+    *with_messages("put, then arena.stats()", PutAndTidy),
     SameArray,
     GetMany,
     *with_messages("put and get", Converse),
     ConverseSimply,
     WaitToGet,
+    WaitForNothing,
     WaitToPut,
     GetBack,
     TaskDone,

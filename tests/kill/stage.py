@@ -43,8 +43,10 @@ class Case:
     then_nth: int = 1
 
     def __str__(self) -> str:
-        first = f"{self.operation} at {self.point}, passage {self.nth}" if self.point else f"{self.operation}, no death"
-        return f"{first}; then recovery at {self.then}, passage {self.then_nth}" if self.then else first
+        first = (
+            f"{self.operation} at {self.point}, passage {self.nth}" if self.point else f"{self.operation}, not killed"
+        )
+        return f"{first}; then the next at {self.then}, passage {self.then_nth}" if self.then else first
 
 
 @dataclass

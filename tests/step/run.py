@@ -19,7 +19,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
-from operations import OPERATIONS, Operation, Verdict
+from operation import Operation, Verdict
+from operations import OPERATIONS
 from tracer import Victim, our_code, unable
 
 import lightwork.arena

@@ -39,6 +39,9 @@ def test_futures_bring_results_and_errors(ctx: BaseContext) -> None:
         unsent = pool.submit(square, threading.Lock())
         with pytest.raises(TypeError, match="pickle"):
             unsent.result(SOON)
+        nested = pool.submit(square, future)
+        with pytest.raises(TypeError, match="a future cannot be passed between processes"):
+            nested.result(SOON)
     with pytest.raises(ValueError, match="not running"):
         pool.submit(square, 3)
 

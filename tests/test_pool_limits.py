@@ -220,6 +220,9 @@ def test_a_forked_child_takes_no_call_out_of_its_parents_queue() -> None:
         def cancel() -> tuple[str, bool]:
             with pytest.raises(ValueError) as info:
                 queued.cancel()
+            for wait in (future.result, future.exception):
+                with pytest.raises(ValueError, match="can only be had there"):
+                    wait(SOON)
             return str(info.value), future.cancel()
 
         child = fork.Process(target=cancel)

@@ -1,5 +1,6 @@
 """Pool: how it starts and replaces its workers, and what it does when it cannot."""
 
+import itertools
 import os
 import signal
 import threading
@@ -26,6 +27,19 @@ class Textless(Exception):
 
 def raise_textless() -> None:
     raise Textless
+
+
+def cannot_start_the_third_process(error: BaseException) -> type[Pool]:
+    started = itertools.count(1)
+
+    class Failing(Pool):
+        @staticmethod
+        def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:
+            if next(started) == 3:
+                raise error
+            return Pool.Process(ctx, *args, **kwds)
+
+    return Failing
 
 
 def test_as_many_workers_as_cpus() -> None:
@@ -56,41 +70,20 @@ def test_workers_are_replaced_after_maxtasksperchild(ctx: BaseContext) -> None:
 
 
 def test_a_pool_that_cannot_start_leaves_nothing() -> None:
-    context = mp.get_context("fork")
-
-    class Failing(Pool):
-        started = 0
-
-        @staticmethod
-        def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:
-            Failing.started += 1
-            if Failing.started == 3:
-                raise OSError("no more processes")
-            return Pool.Process(ctx, *args, **kwds)
-
+    failing = cannot_start_the_third_process(OSError("no more processes"))
     threads = threading.active_count()
     with pytest.raises(OSError, match="no more processes"):
-        Failing(4, context=context)
+        failing(4, context=mp.get_context("fork"))
     assert mp.active_children() == []
     assert threading.active_count() == threads
 
 
 def test_a_pool_that_cannot_watch_its_workers_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    context = mp.get_context("fork")
+    failing = cannot_start_the_third_process(SystemExit("no third process"))
     reported: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
 
-    class Failing(Pool):
-        started = 0
-
-        @staticmethod
-        def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:
-            Failing.started += 1
-            if Failing.started == 3:
-                raise SystemExit("no third process")
-            return Pool.Process(ctx, *args, **kwds)
-
-    with Failing(2, context=context) as pool:
+    with failing(2, context=mp.get_context("fork")) as pool:
         with pytest.raises((WorkerDied, PoolBroken)):
             pool.apply_async(die).get(SOON)
         pool._engine.crew.thread.join(SOON)

@@ -226,7 +226,7 @@ class Engine:
 
         Raises ValueError in a forked child.
         """
-        self._check_here()
+        self.check_here()
         if self.jobs.pop(job.id, None) is None:
             return False
         self.wire.withdraw({job.id})
@@ -262,7 +262,7 @@ class Engine:
 
         Raises ValueError in a forked child: the outcomes are its parent's.
         """
-        self._check_here()
+        self.check_here()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = None
         try:
@@ -282,7 +282,7 @@ class Engine:
                 open_latch(latch)  # its turn to read
             self._wake_interrupted()
 
-    def _check_here(self) -> None:
+    def check_here(self) -> None:
         """Raises ValueError in a forked child."""
         if self._pid != os.getpid():
             raise ValueError(f"this is a result of a pool of process {self._pid}, and can only be had there")

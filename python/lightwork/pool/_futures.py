@@ -28,10 +28,30 @@ class Future(concurrent.futures.Future[T]):
             cancel([self._job])
         return self.cancelled()
 
+    def result(self, timeout: float | None = None) -> T:
+        """The call's value, or what it raised; see `AsyncResult.get`. Raises concurrent.futures.TimeoutError if it is
+        not over in time, ValueError in a forked child."""
+        self._check_here()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the call raised, or None; see `result`."""
+        self._check_here()
+        return super().exception(timeout)
+
+    def _check_here(self) -> None:
+        job = self._job
+        pool = None if job is None else job._pool
+        if pool is not None:
+            pool._engine.check_here()  # nobody would tell a forked child
+
     def running(self) -> bool:
         """Does a worker run the call now?"""
         job = self._job
         return job is not None and not self.done() and job.is_claimed()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a future cannot be passed between processes or pickled: pass what its result() returns")
 
 
 def _let_go(future: Any) -> None:

@@ -3,7 +3,7 @@
 The layers; imports point downward, but for those inside a function's body that a context makes its objects with:
 
     cli                                       argument parsing
-    _run, compare, futures                    features, built on the public API
+    _run, comparison, futures                 features, built on the public API
     _install, dummy, managers                 lightwork under the stdlib's names, its managers over our contexts
     pool                                      jobs, workers, who died
     context                                   the start methods; makes everything below, and the pool, on demand
@@ -23,6 +23,8 @@ if _sys.platform != "linux":
     raise ImportError(f"lightwork runs on Linux only (it needs memfd, futex and pidfd), and this is {_sys.platform}")
 
 from multiprocessing.process import active_children, current_process, parent_process
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from . import arena, errors, process, reduction
 from . import launch as _launch  # noqa: F401 - its fork hooks have to be there before the first fork
@@ -32,6 +34,9 @@ from .context import AuthenticationError, BufferTooShort, Process, ProcessError,
 from .cpus import usable_cpus
 from .errors import LightworkError
 from .thread import Thread
+
+if _TYPE_CHECKING:
+    from .comparison import compare
 
 __version__ = "0.1.0"
 
@@ -93,6 +98,7 @@ __all__ = [
     "active_children",
     "allow_connection_pickling",
     "arena",
+    "compare",
     "cpu_count",
     "current_process",
     "errors",
@@ -113,3 +119,12 @@ __all__ = [
     "share",
     "usable_cpus",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    # Imported when it is asked for: most programs do without.
+    if name == "compare":
+        from .comparison import compare
+
+        return compare
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,7 +22,7 @@ class Bound:
     each task maps them privately. So every task has a copy of its own, as of all arguments, and they cross once."""
 
     def __init__(self, func: Callable[..., Any]) -> None:
-        packed = _pack_portably(func)
+        packed = pack_portably(func)
         pickled, buffers, blocks = packed if type(packed) is tuple else (packed, [], [])
         self._parts = bytes(pickled), [_Copy(buffer) for buffer in buffers], blocks
 
@@ -89,7 +89,7 @@ def _portably(obj: object, plain: Callable[[], Any], cloud: Callable[[], Any]) -
         raise
 
 
-def _pack_portably(obj: object) -> Any:
+def pack_portably(obj: object) -> Any:
     return _portably(obj, lambda: pack(obj), lambda: pack(PickledBy(cloud_pickler(), obj)))
 
 

@@ -37,6 +37,7 @@ from .thread import Thread
 
 if _TYPE_CHECKING:
     from .comparison import compare
+    from .pool import auto_map as map  # noqa: F401 - see __getattr__
 
 __version__ = "0.1.0"
 
@@ -122,9 +123,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    # Imported when it is asked for: most programs do without.
+    # Imported when they are asked for: most programs need neither. `map` is not in __all__: `import *` would put it in
+    # the place of Python's own.
     if name == "compare":
         from .comparison import compare
 
         return compare
+    if name == "map":
+        from .pool import auto_map
+
+        return auto_map
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,7 @@ def table(comparison: Comparison, *, plain: bool = False) -> Table:
     grid = Table(box=None, header_style="" if plain else "bold", pad_edge=False)
     grid.add_column("way", no_wrap=True)
     unit, size = words.unit(max(timing.median for timing in comparison.timings) / 10)
-    for heading in ("workers", f"time ({unit})", "+-", f"start ({unit})", "CPUs used", "speed-up", "efficiency"):
+    for heading in ("workers", f"time ({unit})", "+-", f"start ({unit})", "CPUs", "speed-up", "efficiency"):
         grid.add_column(heading, justify="right", no_wrap=True)
     for timing in comparison.timings:
         best = timing is comparison.best

@@ -28,8 +28,8 @@ LARGE = 32 * 1024
 BRIEF = 0.001
 """Seconds: below this the figures of processor time say little."""
 
-HOPELESS = 0.95
-"""Work of which more is not shared is done serially: Amdahl's law has nothing to add."""
+HOPELESS = 0.9
+"""Of work of which more is not shared, Amdahl's law has nothing to add."""
 
 BUSY = 0.1
 """If workers, no more than there are processors, wait for one for this part of the time, others run programs, too."""
@@ -50,13 +50,19 @@ def _choice(figures: Figures) -> str:
         with_start = figures.serial.median / best.with_start
         if figures.speed_up(best) - with_start > 0.005:
             text += f" ({with_start:.2f} with the start of the pool)"
-        return f"{text}, and a new pool pays from {figures.pays_from(best)} calls on."
+        return f"{text}, and a new pool pays from {figures.pays_from(best):,} calls on."
     if started.backend == SERIAL:
         return f"Stay serial: no other way was faster for {words.count(figures.items, 'call')}."
+    pays_from = figures.pays_from(started)
+    if pays_from is None or pays_from <= figures.items:
+        return (
+            f"Stay serial for {words.count(figures.items, 'call')}: {started.way} would be "
+            f"{figures.speed_up(started):.2f} times as fast, but with the start of the pool that is hardly a gain."
+        )
     return (
         f"Stay serial for {words.count(figures.items, 'call')}, since a pool takes {words.seconds(started.start)} to "
         f"start: in one that is there {started.way} would be {figures.speed_up(started):.2f} times as fast, and a new "
-        f"one pays from {figures.pays_from(started):,} calls on."
+        f"one pays from {pays_from:,} calls on."
     )
 
 

@@ -49,6 +49,14 @@ def queued_seconds(pids: Iterable[int] = ()) -> float:
     return total / 1e9
 
 
+def queued_by_thread() -> float:
+    """The same of this thread alone."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
 @dataclass(frozen=True)
 class Sending:
     """What it costs to send one item and its result to another process and back."""

@@ -73,7 +73,7 @@ class Pool:
     ) -> None:
         self._pid = os.getpid()
         self._pool: list[Any] = []
-        self._processes = _checked_processes(processes)
+        self._processes = checked_processes(processes)
         if maxtasksperchild is not None and not (isinstance(maxtasksperchild, int) and maxtasksperchild >= 1):
             raise ValueError(f"maxtasksperchild has to be a positive int or None, not {maxtasksperchild!r}")
         if initializer is not None and not callable(initializer):
@@ -424,7 +424,7 @@ class Pool:
         self._engine.crew.nudge()
 
 
-def _checked_processes(processes: int | None) -> int:
+def checked_processes(processes: int | None) -> int:
     if processes is None:
         return usable_cpus()
     try:

@@ -13,7 +13,7 @@ import pytest
 from auto_tasks import add, calculate, fail_at_three, lock_after, note, wait, wait_if_late
 
 import lightwork as mp
-from lightwork.pool import AutoPool
+from lightwork.pool import AutoPool, _choice
 
 
 @pytest.fixture
@@ -61,17 +61,23 @@ def test_more_threads_than_processors_wait_if_no_number_was_named() -> None:
 
 def test_items_that_take_longer_than_those_before_are_noticed(pool: AutoPool) -> None:
     assert pool.map(wait_if_late, range(140)) == list(range(140))
-    assert pool.explanation.startswith("threads x 2: ")
+    assert not pool.explanation.startswith("serial")
 
 
-def test_what_a_function_took_is_remembered(pool: AutoPool) -> None:
+def test_few_items_start_processes_unless_the_function_is_known_to_be_quick(
+    pool: AutoPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def quick(x: int) -> int:
         return x
 
-    assert pool.map(quick, [1, 2, 3]) == [1, 2, 3]  # not known yet: the three might be long
-    pool.explanation = ""
+    monkeypatch.setitem(_choice._known, quick, 1e-6)
     assert pool.map(quick, [1, 2, 3]) == [1, 2, 3]
     assert pool.explanation.startswith("serial: 3 calls took ")
+    assert not pool.has_processes()
+    del _choice._known[quick]
+    assert pool.map(quick, [1, 2, 3]) == [1, 2, 3]
+    assert pool.has_processes()
+    assert quick in _choice._known
 
 
 @pytest.mark.parametrize("count", [4, 100])

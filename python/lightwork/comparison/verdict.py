@@ -189,7 +189,7 @@ def warnings(figures: Figures) -> list[str]:
             f"{words.seconds(max(noisiest.seconds))}; is something else running? More rounds (--repeat) help"
         )
     crowded = max((t for t in figures.timings if t.workers <= figures.cpus), key=lambda t: t.crowding, default=None)
-    if crowded is not None and crowded.crowding > BUSY:
+    if crowded is not None and crowded.crowding > BUSY and figures.serial.demand >= WAITS:
         found.append(
             f"busy: {crowded.way} had to wait for processors for {crowded.crowding:.0%} of the time, since other "
             "programs run; on a quiet machine more workers gain more"

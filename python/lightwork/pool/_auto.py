@@ -107,6 +107,10 @@ class AutoPool(Pool):
 
     def processes(self) -> Pool:
         """A pool of processes: this one, whose `map_async` and `submit` are of that kind."""
+        if self._threads is not None and not self.has_processes():
+            self._threads.close()  # a fork goes best without threads
+            self._threads.join()
+            self._threads = None
         return self
 
     def threads(self, count: int) -> ThreadPool:

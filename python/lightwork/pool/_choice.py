@@ -207,6 +207,7 @@ class Choice:
         self._spent, self._called = trial.seconds, 1
         if not self._is_worth_a_pool(trial.pace) or self._sending(0, 1) is None:
             self._collect(futures, take_back=True)  # what nobody has begun is done here
+            self.why = f"serial: few items, of which the first took {_time(trial.seconds)}"
             return
         at = 1 + len(futures)
         idle = 1 - (trial.cpu + queued_by_thread() - queued) / trial.seconds

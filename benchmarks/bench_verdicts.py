@@ -93,6 +93,7 @@ def works(folder: Path) -> list[Work]:
     files = [folder / str(number) for number in range(200)]
     for file in files:
         file.write_bytes(b"a line of text\n" * 100_000)
+    arrays = [numpy.arange(1_000_000.0) + number for number in range(20)]
     return [
         Work("pure Python loop", loop, [100_000] * 80),
         Work("two long loops", loop, [4_000_000] * 2),
@@ -102,7 +103,7 @@ def works(folder: Path) -> list[Work]:
         Work("file reading", read, [str(file) for file in files]),
         Work("tiny function", add, range(200_000)),
         Work("tiny work", add, range(1000)),
-        Work("huge argument", total, [numpy.arange(1_000_000.0) + number for number in range(50)]),
+        Work("huge argument", total, arrays * 50),
         Work("skewed loops", loop, [1_500_000, *[20_000] * 150, 1_500_000]),
     ]
 

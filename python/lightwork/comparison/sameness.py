@@ -19,11 +19,11 @@ _NO_EQ: Any = object.__eq__
 
 
 class Likeness(Enum):
-    """How two results compare."""
+    """How two results compare, what is worst last."""
 
     CLOSE = "close"
-    DIFFERENT = "different"
     UNKNOWN = "unknown"
+    DIFFERENT = "different"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ import pytest
 
 import lightwork
 
-ADDITIONS = {"LightworkError", "Thread", "arena", "errors", "install", "ndarray", "process", "share", "usable_cpus"}
+ADDITIONS = {
+    *("LightworkError", "Thread", "arena", "compare", "errors", "install", "ndarray", "process", "share"),
+    "usable_cpus",
+}
 SUBMODULES = (
     *("connection", "context", "dummy", "dummy.connection", "forkserver", "heap", "managers", "pool", "popen_fork"),
     *("popen_forkserver", "popen_spawn_posix", "process", "queues", "reduction", "resource_sharer", "resource_tracker"),

@@ -47,9 +47,11 @@ def test_help_names_what_there_is(command: list[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["compare", "-n", "-1"], "Invalid value for '-n': -1 is not in the range x>=0."),
-        (["compare", "-n", "many"], "Invalid value for '-n': 'many' is not a valid integer range."),
+        (["compare", "-n", "-1"], "'-n': -1 is not in the range x>=0."),
+        (["compare", "-n", "many"], "'-n': 'many' is not a number."),
         (["compare", "--workers", "0"], "Invalid value for '--workers': 0 is not in the range x>=1."),
+        (["compare", "--workers", "1,1.5"], "Invalid value for '--workers': 1.5 is not a whole number."),
+        (["compare", "--backends", "fibres"], "'fibres' is not one of serial, threads, processes."),
         (["compare", "--repeat", "0"], "Invalid value for '--repeat': 0 is not in the range x>=1."),
         (["compare", "--json", "no/such/folder/f.json"], "there is no folder 'no/such/folder'."),
         (["compare", "--json", "."], "File '.' is a directory."),

@@ -1,84 +1,161 @@
-"""`lightwork compare` and `lightwork.compare`: the figures, their check, and how it ends when it cannot go on."""
+"""`lightwork compare` and `lightwork.compare`: what they measure and show, and how they end when they cannot go on."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
+import compare_tasks
 import pytest
 from rich.console import Console
 
 import lightwork as mp
-from lightwork.compare import WAYS, Comparison, Timing, report, time_ways
-from lightwork.compare.table import table, verdict
-from lightwork.compare.ways import Target
+from lightwork.comparison.job import job
 
-N = 1000
-TOTAL = 499667166000  # twice the sum for 1000, as the tutorial prints it
+TASKS = Path(compare_tasks.__file__)
 
 
-def compare(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+def compare(*args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lightwork", "compare", *args]
-    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=100, check=False)
+    environment = {**os.environ, **env}
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
 
 
-def script(tmp_path: Path, body: str) -> list[str]:
-    """A program that compares a function of its own; the command that runs it."""
-    path = tmp_path / "program.py"
-    path.write_text(textwrap.dedent(body))
-    return [sys.executable, str(path)]
+def task(name: str) -> str:
+    return f"{TASKS}:{name}"
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of the table, without the mark of the best."""
+    return [[cell for cell in line.split() if cell != "*"] for line in text.splitlines() if line.endswith("%")]
 
 
 # The command ---------------------------------------------------------------------------------------------------------
 
 
-def test_table_has_three_ways_and_the_tutorials_sum() -> None:
-    done = compare("-n", str(N), "--repeat", "1")
+def test_the_tutorials_job() -> None:
+    assert 2 * job(1000) == 499667166000  # as the tutorial prints it
+    done = compare("-n", "1000", "--repeat", "2")
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    rows = [line.split() for line in lines if line.endswith("%")]
-    assert [row[0] for row in rows] == ["serial", "threads", "processes"]
-    assert rows[0][2:] == ["1.00x", "100%"]
-    assert f"All totals agree: {TOTAL}" in lines
-    assert lines[-1].startswith("Fastest: ")
     assert done.stderr == ""
+    assert done.stdout.startswith("res += i + i**2 + i**3 for i < 1,000, twice in each way, 2 rounds\n")
+    assert [row[:2] for row in rows(done.stdout)] == [["serial", "1"], ["threads", "2"], ["processes", "2"]]
+    assert rows(done.stdout)[0][-2:] == ["1.00x", "100%"]
+    assert "all results agree" in done.stdout
 
 
 def test_output_is_plain_and_fits_80_columns_when_not_a_terminal() -> None:
-    done = compare("-n", str(N), "--repeat", "1")
+    done = compare("-n", "1e3,1e4", "--repeat", "1", "--workers", "1,2,16")
     assert done.stdout.isascii()
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize(("n", "workers"), [(0, 1), (1, 1), (7, 3)])
-def test_small_and_odd_sizes(n: int, workers: int) -> None:
-    done = compare("-n", str(n), "--workers", str(workers), "--repeat", "1")
+@pytest.mark.parametrize(("n", "workers"), [("0", "1"), ("1", "1"), ("7", "3"), ("1_0", "3,1")])
+def test_small_and_odd_sizes(n: str, workers: str) -> None:
+    done = compare("-n", n, "--workers", workers, "--repeat", "1")
     assert done.returncode == 0, done.stderr
-    assert f"All totals agree: {workers * sum(i + i**2 + i**3 for i in range(n))}\n" in done.stdout
+    assert "all results agree" in done.stdout
 
 
-def test_json_holds_every_round(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("args", "items"),
+    [
+        (["--items", "NUMBERS + [4]"], 4),
+        (["--items", "range(n)", "--scale", "6"], 6),
+        (["--items", "(i / 2 for i in range(int(n)))", "--scale", "5.5"], 5),
+        (["--args", "len(NUMBERS),", "--workers", "1,3"], 3),
+        (["--args", "7", "--workers", "2"], 2),
+        (["--scale", "9", "--workers", "2"], 2),
+    ],
+)
+def test_a_target_and_what_it_is_called_with(tmp_path: Path, args: list[str], items: int) -> None:
     path = tmp_path / "figures.json"
-    done = compare("-n", str(N), "--repeat", "3", "--json", str(path))
+    done = compare(task("cube"), *args, "--repeat", "1", "--json", str(path))
     assert done.returncode == 0, done.stderr
-    figures = json.loads(path.read_text())
-    assert figures["args"] == [N]
-    assert figures["total"] == TOTAL
-    assert figures["agree"] is True
-    assert figures["fastest"] in {"serial", "threads", "processes"}
-    assert {way["way"]: way["workers"] for way in figures["ways"]} == {"serial": 1, "threads": 2, "processes": 2}
-    for way in figures["ways"]:
-        assert len(way["seconds"]) == 3
+    (figures,) = json.loads(path.read_text())
+    assert figures["items"] == items
+    assert figures["agree"]
+
+
+def test_arguments_of_one_call_are_several() -> None:
+    done = compare(task("power"), "--args", "(2, 5)", "--repeat", "1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_target_in_a_package_of_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "packaged").mkdir()
+    (tmp_path / "packaged" / "__init__.py").touch()
+    (tmp_path / "packaged" / "work.py").write_text("class Work:\n    @staticmethod\n    def do(x): return x\n")
+    done = compare("packaged.work:Work.do", "--items", "[1, 2]", "--repeat", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_backends_and_workers_are_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    done = compare(
+        *("-n", "10", "--repeat", "1"), *("--backends", "threads"), *("--workers", "1,2"), *("--json", str(path))
+    )
+    assert done.returncode == 0, done.stderr
+    (figures,) = json.loads(path.read_text())
+    assert [way["way"] for way in figures["ways"]] == ["serial", "threads x 1", "threads x 2"]
+
+
+def test_json_holds_every_round_of_every_scale(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    done = compare("-n", "100,200", "--repeat", "3", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    small, large = json.loads(path.read_text())
+    assert "i < 100" in small["title"]
+    assert "i < 200" in large["title"]
+    assert small["best"] in {"serial", "threads x 2", "processes x 2"}
+    for way in small["ways"]:
+        assert len(way["seconds"]) == len(way["cpu_seconds"]) == len(way["queued_seconds"]) == 3
         assert way["median"] == sorted(way["seconds"])[1]
         assert way["efficiency"] == pytest.approx(way["speed_up"] / way["workers"])
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["cube"], "'cube' names no function: write package.module:function or path/to/file.py:function"),
+        (["no_such_module:f"], "there is no module 'no_such_module'"),
+        (["os.no_such:f"], "there is no module 'os.no_such'"),
+        (["no_such_file.py:f"], "there is no file 'no_such_file.py'"),
+        (["os.py:loads"], "there is another module of the name 'os'"),
+        (["broken.py:f"], "cannot import broken: ZeroDivisionError: division by zero"),
+        (["os:no_such"], "there is no 'no_such' in os"),
+        (["fine.py:no_such"], "there is no 'no_such' in fine.py; it has f"),
+        (["os:sep"], "os:sep is a str, which cannot be called"),
+        (["fine.py:f"], "what is fine.py:f to be called with? Give --items, --args or --scale"),
+        (["fine.py:f", "--items", "range(n)"], "NameError: name 'n' is not defined; --scale gives n a value"),
+        (["fine.py:f", "--items", "1 +"], "cannot evaluate '1 +': SyntaxError"),
+        (["fine.py:f", "--items", "5"], "cannot take items from '5': 'int' object is not iterable"),
+        (["fine.py:f", "--items", "[]"], "there is nothing to compare: items is empty"),
+        (["fine.py:f", "--items", "[1]", "--args", "1"], "give --items or --args, not both"),
+        (["--items", "[1]"], "--items and --args are for a TARGET"),
+        (["--plot", "chart.gif"], "cannot draw 'chart.gif': its ending has to be one of .svg, .html, .png"),
+    ],
+)
+def test_bad_targets_are_one_sentence(tmp_path: Path, args: list[str], sentence: str) -> None:
+    (tmp_path / "fine.py").write_text("def f(x): return x\n")
+    (tmp_path / "os.py").write_text("def loads(x): return x\n")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    done = compare(*args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("compare: ")
+    assert sentence in line
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence() -> None:
@@ -88,234 +165,247 @@ def test_a_file_that_cannot_be_written_is_one_sentence() -> None:
     assert "Traceback" not in done.stderr
 
 
-# The figures ---------------------------------------------------------------------------------------------------------
+def test_a_function_that_raises_is_shown_and_named() -> None:
+    done = compare(task("fail"), "--items", "[1]")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "compare: fail raised ValueError: on purpose"
+    assert "in fail" in done.stderr
 
 
-def comparison(*, totals: tuple[int, ...] = (5, 5, 5)) -> Comparison:
-    return Comparison(
-        (
-            Timing("serial", 1, (9.0, 1.0, 2.0), (totals[0],) * 3),
-            Timing("threads", 2, (2.0, 2.0, 2.5), (totals[1],) * 3),
-            Timing("processes", 2, (1.0, 1.0, 8.0), (5, 5, totals[2])),
-        )
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("lock", "! processes left out: MaybeEncodingError: "),
+        ("die_elsewhere", "! processes left out: WorkerDied: "),
+        ("pid", "! processes x 2: result 0 is "),
+    ],
+)
+def test_what_a_way_cannot_do_is_told_and_fails(name: str, sentence: str) -> None:
+    done = compare(task(name), "--items", "[1, 2, 3]", "--repeat", "1", "--workers", "2")
+    assert done.returncode == 1
+    assert sentence in done.stdout
+    assert [row[0] for row in rows(done.stdout)][:2] == ["serial", "threads"]
+
+
+@pytest.mark.parametrize("method", mp.get_all_start_methods())
+def test_every_start_method(tmp_path: Path, method: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import lightwork as mp\n"
+        "def cube(x): return x**3\n"
+        'if __name__ == "__main__":\n'
+        f"    mp.set_start_method({method!r})\n"
+        "    print(mp.compare(cube, range(10), repeat=1))\n"
     )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in rows(done.stdout)] == ["serial", "threads", "processes"]
+    assert "all results agree" in done.stdout
 
 
-def test_medians_decide() -> None:
-    serial, threads, processes = comparison().timings
-    assert [timing.median for timing in (serial, threads, processes)] == [2.0, 2.0, 1.0]
-    assert comparison().speed_up(processes) == 2.0
-    assert comparison().efficiency(processes) == 1.0
-    assert comparison().efficiency(threads) == 0.5
-    assert comparison().fastest.way == "processes"
-    assert verdict(comparison()) == "Fastest: processes, 2.00 times as fast as serial."
+# From code -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("totals", "agree"), [((5, 5, 5), True), ((5, 6, 5), False), ((5, 5, 6), False)])
-def test_one_different_round_is_a_disagreement(totals: tuple[int, ...], agree: bool) -> None:
-    assert comparison(totals=totals).agree is agree
+def test_compare_from_code() -> None:
+    comparison = mp.compare(compare_tasks.power, [(2, 3), (3, 2)], star=True, workers=[1, 2], repeat=2)
+    assert comparison.agree
+    assert comparison.name == "power"
+    assert comparison.items == 2
+    assert [timing.way for timing in comparison.timings] == [
+        *("serial", "threads x 1", "threads x 2"),
+        *("processes x 1", "processes x 2"),
+    ]
+    assert comparison.best in comparison.timings
+    assert all(timing.start > 0 for timing in comparison.timings[1:])
+    assert json.loads(json.dumps(comparison.to_dict()))["rounds"] == 2
+    assert comparison.verdict in " ".join(str(comparison).split())
 
 
-def test_terminal_table_fits_and_marks_the_best_way() -> None:
+def test_waiting_is_seen_and_threads_share_it() -> None:
+    comparison = mp.compare(compare_tasks.pause, range(20), workers=4, repeat=3)
+    assert comparison.serial.demand < 0.5
+    assert comparison.best.backend == "threads"
+    assert "more workers than processors pay: try --workers 16." in comparison.verdict
+
+
+def test_processor_time_of_workers_is_counted() -> None:
+    comparison = mp.compare(compare_tasks.total, [200_000] * 4, workers=2, repeat=2)
+    serial, threads, processes = (min(timing.cpu) for timing in comparison.timings)
+    assert processes > serial / 2
+    assert threads > serial / 2
+
+
+def test_an_unfit_lambda_is_no_trouble() -> None:
+    assert mp.compare(lambda x: x + 1, [1, 2, 3], repeat=1, workers=1).agree
+
+
+def test_an_exhausted_iterator_and_an_array_are_items() -> None:
+    assert mp.compare(compare_tasks.cube, iter([1, 2, 3]), repeat=2).items == 3
+    numpy = pytest.importorskip("numpy")
+    assert mp.compare(numpy.sum, numpy.ones((4, 3)), repeat=1).agree
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"workers": 0}, ValueError, "workers has to be at least 1, not 0"),
+        ({"workers": []}, ValueError, "workers has to be at least 1"),
+        ({"repeat": 0}, ValueError, "repeat has to be at least 1, not 0"),
+        ({"backends": ["fibres"]}, ValueError, "cannot find backend 'fibres'"),
+        ({"items": []}, ValueError, "items is empty"),
+        ({"items": 3}, TypeError, "not iterable"),
+        ({"func": "cube"}, TypeError, "func has to be callable, not 'cube'"),
+    ],
+)
+def test_bad_arguments_raise(options: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        mp.compare(**{"func": compare_tasks.cube, "items": [1], **options})
+
+
+def test_what_the_function_raises_comes_out() -> None:
+    with pytest.raises(ValueError, match="on purpose"):
+        mp.compare(compare_tasks.fail, [1])
+
+
+def test_importing_lightwork_imports_neither_rich_nor_this() -> None:
+    names = "'rich', 'lightwork.comparison', 'lightwork.pool'"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, lightwork; print([n for n in ({names}) if n in sys.modules])"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "[]\n"
+
+
+# How it looks --------------------------------------------------------------------------------------------------------
+
+
+def test_terminal_view_fits_and_marks_the_best_way() -> None:
+    comparison = mp.compare(compare_tasks.cube, range(10), repeat=1)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=80)
     with console.capture() as shown:
-        console.print(table(comparison()))
-    best = next(line for line in shown.get().splitlines() if "processes" in line)
-    other = next(line for line in shown.get().splitlines() if "threads" in line)
-    assert "\x1b[1;32m" in best
-    assert "\x1b[1;32m" not in other
-    with console.capture() as plain:
-        console.print(table(comparison(), plain=True))
-    assert plain.get().isascii()
-    assert "\x1b" not in plain.get()
+        console.print(comparison)
+    marked = [line for line in shown.get().splitlines() if "\x1b[1;32m" in line]
+    assert [f"{comparison.best.backend} *" in line for line in marked] == [True]
+    with console.capture() as table:
+        console.print(comparison.table)
+    assert all(way in table.get() for way in ("serial", "threads", "processes"))
 
 
-@pytest.mark.parametrize(("workers", "repeat"), [(0, 1), (1, 0)])
-def test_bad_counts_raise(workers: int, repeat: int) -> None:
-    with pytest.raises(ValueError, match="must be at least 1, not 0"):
-        time_ways(print, workers=workers, repeat=repeat)
+def test_charts_name_ways_units_and_the_best(tmp_path: Path) -> None:
+    comparison = mp.compare(compare_tasks.cube, range(10), repeat=2)
+    for ending in ("svg", "html"):
+        path = tmp_path / f"chart.{ending}"
+        text = comparison.plot(path)
+        assert ElementTree.fromstring(text).tag.endswith("svg")
+        assert text.strip() in path.read_text()
+        assert all(timing.way in text for timing in comparison.timings)
+        assert "seconds" in text
+        assert text.count(", best") == 1
+    assert comparison.verdict.split()[0] in comparison._repr_html_()
 
 
-# A function of one's own ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_every_start_method(tmp_path: Path, method: str) -> None:
-    command = script(
-        tmp_path,
-        f"""
-        import lightwork as mp
-        from lightwork.compare import job, report
-
-        if __name__ == "__main__":
-            mp.set_start_method({method!r})
-            raise SystemExit(report(job, ({N},), repeat=1))
-        """,
+def test_a_png_needs_matplotlib_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise ImportError\n")
+    args = ["-n", "10", "--repeat", "1", "--plot", str(tmp_path / "chart.png")]
+    done = compare(*args, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "compare: a .png chart needs matplotlib (pip install matplotlib); .svg and .html do without\n"
     )
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_a_png(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "chart.png"
+    done = compare("-n", "10,20", "--repeat", "1", "--plot", str(path))
     assert done.returncode == 0, done.stderr
-    assert f"All totals agree: {TOTAL}\n" in done.stdout
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_totals_that_differ_are_said_and_fail(tmp_path: Path) -> None:
-    command = script(
-        tmp_path,
-        """
-        import os
-        from lightwork.compare import report
-
-        def whoami(q):
-            q.put(os.getpid())
-
-        if __name__ == "__main__":
-            raise SystemExit(report(whoami, (), repeat=1))
-        """,
-    )
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("compare: the totals differ, so the times mean nothing: serial ")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_process_that_dies_is_an_error_not_a_hang(tmp_path: Path) -> None:
-    command = script(
-        tmp_path,
-        """
-        import os, signal
-        from lightwork.compare import report
-
-        MAIN = os.getpid()
-
-        def die(q):
-            if os.getpid() != MAIN:
-                os.kill(os.getpid(), signal.SIGKILL)
-            q.put(1)
-
-        if __name__ == "__main__":
-            raise SystemExit(report(die, (), repeat=1))
-        """,
-    )
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("compare: ")
-    assert "Traceback" not in done.stderr
-
-
-def test_a_function_that_raises_on_a_thread_is_raised_here(tmp_path: Path) -> None:
-    command = script(
-        tmp_path,
-        """
-        import threading
-        from lightwork.compare import time_ways
-
-        def fail(q):
-            if threading.current_thread() is not threading.main_thread():
-                raise ZeroDivisionError("on purpose")
-            q.put(1)
-
-        if __name__ == "__main__":
-            try:
-                time_ways(fail)
-            except ZeroDivisionError as error:
-                print("caught:", error)
-        """,
-    )
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.stdout == "caught: on purpose\n"
+def test_progress_is_shown_on_a_terminal_only_and_cleared() -> None:
+    command = [sys.executable, "-m", "lightwork", "compare", task("pause"), "--items", "range(300)", "--repeat", "1"]
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=100, check=False)
+        shown = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 0
+    assert "round 1 of 1: threads x " in shown
+    assert shown.endswith("\r\x1b[K")
+    assert "round 1 of 1" not in done.stdout
 
 
 # Ctrl-C --------------------------------------------------------------------------------------------------------------
 
-# Each worker says that it is there and waits for ever; only the interrupt can end it.
+# Calls that block for ever in some ways, or from some round on; each says that it is there.
 BLOCKED = """
-    import os, threading
-    from lightwork.compare import report
+import os, threading
 
-    MAIN = os.getpid()
+MAIN = os.getpid()
+rounds = 0
 
-    def on_thread(q):
-        q.put(0)
-        if threading.current_thread() is not threading.main_thread():
-            wait()
+def on_thread(x):
+    if threading.current_thread() is not threading.main_thread():
+        wait()
 
-    def on_process(q):
-        q.put(0)
-        if os.getpid() != MAIN:
-            wait()
+def on_process(x):
+    if os.getpid() != MAIN:
+        wait()
 
-    def wait():
-        print("there", flush=True)
-        threading.Event().wait()
+def in_third_round(x):
+    global rounds
+    rounds += 1
+    if rounds > 3:  # one is the warm-up
+        wait()
 
-    if __name__ == "__main__":
-        raise SystemExit(report({target}, (), repeat=1, title="ready"))
+def wait():
+    print("there", flush=True)
+    threading.Event().wait()
 """
 
 
-def interrupt(command: list[str], lines: int) -> tuple[int, str, float]:
-    """Run `command`, wait for `lines` lines, press Ctrl-C; return exit code, stderr, and the seconds it took to end."""
+def interrupt(args: list[str], cwd: Path) -> tuple[int, str, str, float]:
+    """Run the command until a call says that it is there, press Ctrl-C; return exit code, what was printed to stdout
+    and stderr, and the seconds it took to end."""
+    command = [sys.executable, "-m", "lightwork", "compare", *args]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=cwd
     ) as program:
         assert program.stdout is not None
         try:
-            for _ in range(lines):
-                assert program.stdout.readline() != ""
+            assert program.stdout.readline() == "there\n"
             start = time.monotonic()
             os.killpg(program.pid, signal.SIGINT)
             # Ends when the last holder of the pipes, child or parent, has ended.
-            _, stderr = program.communicate(timeout=30)
+            stdout, stderr = program.communicate(timeout=30)
             took = time.monotonic() - start
         except BaseException:
             os.killpg(program.pid, signal.SIGKILL)
             raise
     with pytest.raises(ProcessLookupError):
         os.killpg(program.pid, 0)
-    return program.returncode, stderr, took
+    return program.returncode, stdout, stderr, took
 
 
 @pytest.mark.parametrize("target", ["on_thread", "on_process"])
 def test_interrupt_ends_workers_promptly_and_without_a_word(tmp_path: Path, target: str) -> None:
-    command = script(tmp_path, BLOCKED.format(target=target))
-    code, stderr, took = interrupt(command, lines=1 + 2)
+    (tmp_path / "blocked.py").write_text(BLOCKED)
+    code, _, stderr, took = interrupt([f"blocked.py:{target}", "--items", "[1]", "--workers", "1"], tmp_path)
     assert code == 130
     assert stderr == "compare: interrupted, nothing to show\n"
     assert took < 5
 
 
-def test_interrupt_of_the_command() -> None:
-    # The title is printed before the first round begins.
-    code, stderr, took = interrupt([sys.executable, "-m", "lightwork", "compare", "-n", "1_000_000_000"], lines=1)
+def test_interrupt_leaves_the_table_of_full_rounds(tmp_path: Path) -> None:
+    (tmp_path / "blocked.py").write_text(BLOCKED)
+    args = ["blocked.py:in_third_round", "--items", "[1]", "--backends", "serial", "--json", "figures.json"]
+    code, stdout, stderr, _ = interrupt(args, tmp_path)
     assert code == 130
-    assert stderr == "compare: interrupted, nothing to show\n"
-    assert took < 5
-
-
-@pytest.mark.parametrize("way", ["serial", "threads", "processes"])
-def test_a_function_without_a_result_is_an_error_not_a_hang(way: str) -> None:
-    with pytest.raises(mp.LightworkError, match=r"^returns put no result into the queue that it was given$"):
-        WAYS[way](returns, (), 2)
-
-
-def returns(q: object) -> int:
-    return 7
-
-
-def raises(q: object) -> None:
-    raise ValueError("on purpose")
-
-
-@pytest.mark.parametrize(
-    ("target", "sentence"),
-    [
-        (returns, "compare: returns put no result into the queue that it was given"),
-        (raises, "compare: raises raised ValueError: on purpose"),
-    ],
-)
-def test_report_says_what_is_wrong_with_the_function(
-    capsys: pytest.CaptureFixture[str], target: Target, sentence: str
-) -> None:
-    assert report(target, (), repeat=1) == 1
-    err = capsys.readouterr().err
-    assert err.splitlines()[-1] == sentence
-    assert ("in raises" in err) is (target is raises)
+    assert stdout.startswith("blocked.py:in_third_round, once in each way, 2 rounds of 5\n")
+    assert stderr == "compare: interrupted, 2 full rounds to show\n"
+    assert len(json.loads((tmp_path / "figures.json").read_text())[0]["ways"][0]["seconds"]) == 2

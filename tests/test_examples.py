@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SQUARES = [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]
 
 PRINTED = {
+    "choose_a_way.py": "True\nTrue True\n",
     "process_result.py": "0.25 0.125\nthe process raised: division by zero\n",
     "shared_counter.py": "40000\n",
     "tutorial_pool.py": f"{SQUARES}\n4\n{SQUARES}\n",

@@ -14,9 +14,9 @@ from pool_tasks import SOON, check_that_stop_iteration_is_an_error_and_no_end, f
 
 import lightwork as mp
 from lightwork.errors import PoolBroken, TaskCancelled, TaskTimeout
-from lightwork.pool import Pool, SerialPool, ThreadPool
+from lightwork.pool import AutoPool, Pool, SerialPool, ThreadPool
 
-BACKENDS = ["processes", "threads", "serial"]
+BACKENDS = ["processes", "threads", "serial", "auto"]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -54,13 +54,16 @@ def test_backends_have_their_classes_and_places() -> None:
     with context.Pool(2, backend="serial") as pool:
         assert type(pool) is SerialPool
         assert pool.apply(threading.current_thread) is threading.current_thread()
+    with context.Pool(2, backend="auto") as pool:
+        assert type(pool) is AutoPool
+        assert pool.apply(pid) != os.getpid()
     with mp.Pool(1, backend="serial") as pool:
         assert type(pool) is SerialPool
 
 
 @pytest.mark.parametrize("wrong", ["process", "", None, 3])
 def test_a_wrong_backend(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="'processes', 'threads' or 'serial'"):
+    with pytest.raises(ValueError, match="'processes', 'threads', 'serial' or 'auto'"):
         mp.Pool(2, backend=wrong)
 
 

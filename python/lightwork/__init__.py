@@ -3,7 +3,7 @@
 The layers; imports point downward, but for those inside a function's body that a context makes its objects with:
 
     cli                                       argument parsing
-    _run, compare, doctor, futures            features, built on the public API
+    _run, comparison, doctor, futures         features, built on the public API
     _install, dummy, managers                 lightwork under the stdlib's names, its managers over our contexts
     pool                                      jobs, workers, who died
     context                                   the start methods; makes everything below, and the pool, on demand
@@ -23,6 +23,8 @@ if _sys.platform != "linux":
     raise ImportError(f"lightwork runs on Linux only (it needs memfd, futex and pidfd), and this is {_sys.platform}")
 
 from multiprocessing.process import active_children, current_process, parent_process
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from . import arena, errors, process, reduction
 from . import launch as _launch  # noqa: F401 - its fork hooks have to be there before the first fork
@@ -32,6 +34,10 @@ from .context import AuthenticationError, BufferTooShort, Process, ProcessError,
 from .cpus import usable_cpus
 from .errors import LightworkError
 from .thread import Thread
+
+if _TYPE_CHECKING:
+    from .comparison import compare
+    from .pool import auto_map as map  # noqa: F401 - see __getattr__
 
 __version__ = "0.1.0"
 
@@ -93,6 +99,7 @@ __all__ = [
     "active_children",
     "allow_connection_pickling",
     "arena",
+    "compare",
     "cpu_count",
     "current_process",
     "errors",
@@ -113,3 +120,17 @@ __all__ = [
     "share",
     "usable_cpus",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    # Imported when they are asked for: most programs need neither. `map` is not in __all__: `import *` would put it in
+    # the place of Python's own.
+    if name == "compare":
+        from .comparison import compare
+
+        return compare
+    if name == "map":
+        from .pool import auto_map
+
+        return auto_map
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

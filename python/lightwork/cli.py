@@ -7,10 +7,12 @@ uses click) are not taken for ours.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,6 +23,9 @@ def commands() -> None:
     """Python's multiprocessing, rebuilt: same names and calls, faster, and it does not hang when a process dies."""
 
 
+OUTPUT = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
 def _in_a_folder(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     # Found out now, not after minutes of measuring.
     if path is not None and not path.absolute().parent.is_dir():
@@ -28,48 +33,98 @@ def _in_a_folder(ctx: click.Context, param: click.Parameter, path: Path | None) 
     return path
 
 
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Numbers with commas between them, each at least `least`; a whole one is an int, also if written 1e6."""
+
+    name = "numbers"
+
+    def __init__(self, least: int, whole: bool) -> None:
+        self._least = least
+        self._whole = whole
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        found = []
+        for text in str(value).split(","):
+            try:
+                number = float(text)
+                number = int(number) if number.is_integer() else number
+            except ValueError:
+                self.fail(f"{text!r} is not a number.", param, ctx)
+            if self._whole and not isinstance(number, int):
+                self.fail(f"{text} is not a whole number.", param, ctx)
+            if not self._least <= number < math.inf:
+                self.fail(f"{text} is not in the range x>={self._least}.", param, ctx)
+            found.append(number)
+        return tuple(found)
+
+
+class Names(click.ParamType):  # type: ignore[type-arg]
+    """Some of several names, with commas between them."""
+
+    name = "names"
+
+    def __init__(self, *choices: str) -> None:
+        self._choices = choices
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        found = tuple(str(value).split(","))
+        for name in found:
+            if name not in self._choices:
+                self.fail(f"{name!r} is not one of {', '.join(self._choices)}.", param, ctx)
+        return found
+
+
 @commands.command()
+@click.argument("target", required=False)
+@click.option("--items", metavar="EXPR", help="A Python expression: the function is called with each item.")
+@click.option("--args", metavar="EXPR", help="A Python expression: the arguments of one call, done once per worker.")
 @click.option(
+    "--scale",
     "-n",
-    "count",
-    metavar="COUNT",
-    type=click.IntRange(min=0),
-    default=1_000_000,
-    show_default=True,
-    help="How many numbers the job sums.",
+    "scales",
+    metavar="N,...",
+    type=Numbers(0, whole=False),
+    help="Sizes to compare at: n in EXPR; without one the argument. For the tutorial's job 1000000, if not given.",
 )
 @click.option(
     "--workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=2,
+    metavar="N,...",
+    type=Numbers(1, whole=True),
+    help="How many threads and processes. Default: one for each processor; 2 for the tutorial's job.",
+)
+@click.option(
+    "--backends",
+    metavar="NAME,...",
+    type=Names("serial", "threads", "processes"),
+    default="serial,threads,processes",
     show_default=True,
-    help="How many times the job is done in each way: in a row, on N threads, on N processes.",
+    help="What to compare; serial is always there.",
 )
 @click.option(
     "--repeat",
     metavar="R",
     type=click.IntRange(min=1),
-    default=3,
+    default=5,
     show_default=True,
     help="Rounds; the table shows medians.",
 )
+@click.option("--json", metavar="FILE", type=OUTPUT, callback=_in_a_folder, help="Also write the figures to FILE.")
 @click.option(
-    "--json",
-    "save",
+    "--plot",
     metavar="FILE",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OUTPUT,
     callback=_in_a_folder,
-    help="Also write the figures to FILE.",
+    help="Also draw a chart: .svg, .html, or .png (needs matplotlib).",
 )
-def compare(count: int, workers: int, repeat: int, save: Path | None) -> Callable[[], int]:
-    """Time a job serially, on threads and on processes.
+def compare(**order: Any) -> Callable[[], int]:
+    """Time the same work serially, on threads and on processes, and say which way is best.
 
-    The job is the tutorial's: res += i + i**2 + i**3 for i from 0 to COUNT - 1.
+    TARGET is a function: package.module:function or path/to/file.py:function. Without it, the job is the tutorial's:
+    res += i + i**2 + i**3 for i from 0 to n - 1.
     """
-    from lightwork.compare import job, report
+    from lightwork.comparison.command import Order, report
 
-    return partial(report, job, (count,), workers=workers, repeat=repeat, save=save)
+    return partial(report, Order(**order))
 
 
 @commands.command()

@@ -117,8 +117,9 @@ class BaseContext(_stdlib.BaseContext):
     ) -> pool.Pool:
         """A pool of worker processes: see `lightwork.pool.Pool`.
 
-        `backend`: "processes"; "threads", a `lightwork.pool.ThreadPool`; or "serial", which makes each call at once in
-        the caller's thread, for debugging. Raises ValueError for another one.
+        `backend`: "processes"; "threads", a `lightwork.pool.ThreadPool`; "serial", which makes each call at once in the
+        caller's thread, for debugging; or "auto", whose maps choose among these: `lightwork.pool.AutoPool`. Raises
+        ValueError for another one.
         """
         from .pool import make_pool
 

@@ -1,5 +1,7 @@
 """Pools of workers: `multiprocessing.pool`'s names.
 
+    _backends          which face `Pool(backend=...)` gives
+    _auto, _choice     AutoPool and `lightwork.map`, which choose among the others; how they do
     _pool, _threads    the faces: Pool over processes, ThreadPool over threads, SerialPool over neither
     _engine            settles jobs: what came back, who died, what is over
     _crew              starts, watches and replaces worker processes
@@ -7,6 +9,7 @@
     _futures, _comfort
     _worker            the loop in each worker
     _wire, _chunks     what travels between them
+    _costs             what work and its sending cost
     _checks            what callers may say
     _errors            how failures are told
 
@@ -16,14 +19,16 @@ Imports point downward.
 import multiprocessing.pool as _stdlib
 from typing import Any
 
+from ._auto import AutoPool as AutoPool  # not the stdlib's, so not in __all__
+from ._auto import auto_map as auto_map
+from ._backends import make_pool as make_pool
 from ._engine import CLOSE, INIT, RUN, TERMINATE
 from ._errors import ExceptionWithTraceback, MaybeEncodingError, RemoteTraceback
 from ._imap import IMapIterator, IMapUnorderedIterator
 from ._jobs import ApplyResult, AsyncResult, MapResult
 from ._pool import Pool
-from ._threads import SerialPool as SerialPool  # not the stdlib's, so not in __all__
+from ._threads import SerialPool as SerialPool
 from ._threads import ThreadPool
-from ._threads import make_pool as make_pool
 
 __all__ = [
     "CLOSE",

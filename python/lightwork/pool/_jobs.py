@@ -283,6 +283,12 @@ class MapResult(ApplyResult[list[T]]):
         super().conclude()
         self._values, self._errors = [], {}
 
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """The fewest and the most items of a piece."""
+        sizes = [end - start for start, end in itertools.pairwise(self._starts)]
+        return min(sizes, default=0), max(sizes, default=0)
+
     def be_empty(self) -> None:
         """There is nothing to do, and no callback for it."""
         self._outcome = True, []

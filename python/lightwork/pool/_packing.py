@@ -21,7 +21,7 @@ class Bound:
     each task maps them privately. So every task has a copy of its own, as of all arguments, and they cross once."""
 
     def __init__(self, func: Callable[..., Any]) -> None:
-        pickled, buffers, blocks = _parts(func)
+        pickled, buffers, blocks = parts(func)
         self._parts = pickled, [Copy(buffer) for buffer in buffers], blocks
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -44,7 +44,7 @@ class Errand:
         func(*args)
 
     def __reduce__(self) -> tuple[object, ...]:
-        pickled, buffers, blocks = _parts(self._work)
+        pickled, buffers, blocks = parts(self._work)
         return _SealedErrand, (pickled, list(map(pickle.PickleBuffer, buffers)), blocks)
 
 
@@ -59,7 +59,7 @@ class _SealedErrand:
         func(*args)
 
 
-def _parts(obj: object) -> tuple[bytes, list[memoryview], list[Any]]:
+def parts(obj: object) -> tuple[bytes, list[memoryview], list[Any]]:
     """What `pack` or cloudpickle makes of it, always in three parts; raises pickle's own error if neither can."""
     try:
         packed = pack(obj)

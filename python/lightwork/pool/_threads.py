@@ -181,39 +181,3 @@ class SerialCrew:
 
     def join(self) -> None:
         """Nobody to wait for."""
-
-
-def make_pool(
-    backend: str,
-    processes: int | None,
-    initializer: Callable[..., object] | None,
-    initargs: Iterable[Any],
-    maxtasksperchild: int | None,
-    context: BaseContext | None,
-    *,
-    timeout: float | None,
-    retries: int,
-    memory_limit: int | None,
-    warm_start: bool,
-) -> Pool:
-    """The pool of a backend: "processes", "threads" or "serial". Raises ValueError for another one.
-
-    What only processes have (`maxtasksperchild`, `retries`, `memory_limit`, `warm_start`) the others have no need of.
-    """
-    if backend == "processes":
-        return Pool(
-            processes,
-            initializer,
-            initargs,
-            maxtasksperchild,
-            context,
-            timeout=timeout,
-            retries=retries,
-            memory_limit=memory_limit,
-            warm_start=warm_start,
-        )
-    if backend == "threads":
-        return ThreadPool(processes, initializer, initargs, timeout=timeout)
-    if backend == "serial":
-        return SerialPool(1, initializer, initargs)
-    raise ValueError(f"cannot find backend {backend!r}: it is 'processes', 'threads' or 'serial'")

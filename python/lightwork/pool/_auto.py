@@ -14,7 +14,6 @@ from ..context import _default_context
 from ..cpus import usable_cpus
 from . import _checks
 from ._choice import Choice
-from ._chunks import checked_chunksize
 from ._engine import CLOSE, RUN, TERMINATE
 from ._pool import Pool
 from ._threads import ThreadPool
@@ -164,7 +163,8 @@ class AutoPool(Pool):
 
     def _choose(self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int | None, star: bool) -> list[T]:
         self._check_running()
-        choice = Choice(self, func, iterable, None if chunksize is None else checked_chunksize(chunksize), star)
+        size = None if chunksize is None else _checks.count("chunksize", chunksize)
+        choice = Choice(self, func, iterable, size, star)
         try:
             return choice.run()
         finally:

@@ -76,7 +76,7 @@ def test_a_program_that_attaches_leaves_the_block(block: SharedMemory, run: Run,
     text = f"""
     import sys
     import lightwork as mp
-    from lightwork.shared_memory import ShareableList, SharedMemory
+    from lightwork.shared_memory import SharedMemory
 
     def attach(name):
         memory = SharedMemory(name)
@@ -177,10 +177,23 @@ def test_any_process_of_a_family_may_destroy_it(run: Run, program: Write, method
     assert (done.stdout, done.stderr) == ("destroyed\n", "")
 
 
-def test_a_block_that_nobody_destroys_ends_with_the_program_that_created_it(run: Run, program: Write) -> None:
-    text = """
+def test_a_block_that_nobody_destroys_ends_with_the_family_that_created_it(
+    run: Run, program: Write, method: str
+) -> None:
+    text = f"""
+    import lightwork as mp
     from lightwork.shared_memory import SharedMemory
-    print(SharedMemory(create=True, size=8).name)
+
+    def attach(name):
+        SharedMemory(name).close()
+
+    if __name__ == "__main__":
+        name = SharedMemory(create=True, size=8).name
+        process = mp.get_context({method!r}).Process(target=attach, args=(name,))
+        process.start()
+        process.result()
+        attach(name)
+        print(name)
     """
     done = run(program(dedent(text)))
     assert not exists(done.stdout.strip())
@@ -189,7 +202,7 @@ def test_a_block_that_nobody_destroys_ends_with_the_program_that_created_it(run:
 
 def test_attaching_without_the_memory_for_it_leaves_the_block(block: SharedMemory, run: Run, program: Write) -> None:
     text = """
-    import mmap, sys
+    import sys
     from unittest.mock import patch
     from lightwork.shared_memory import SharedMemory
     with patch("mmap.mmap", side_effect=OSError(12, "Cannot allocate memory")):
@@ -356,7 +369,7 @@ def test_installed(run: Run, program: Write, method: str) -> None:
         print(shared_memory.SharedMemory is SharedMemory, managers.SharedMemoryManager.__module__)
         with managers.SharedMemoryManager() as manager:
             with multiprocessing.Pool(1) as pool:
-                made = manager.ShareableList(["a\\0"]), manager.SharedMemory(8)
+                made = manager.ShareableList(["a\\0", 1]), manager.SharedMemory(8)
                 print(*pool.apply(kinds, made), kinds(*made) == pool.apply(kinds, made))
     """
     done = run(program(dedent(text)))

@@ -107,7 +107,8 @@ class ShareableList(_stdlib.ShareableList[Any]):
     def _extract_recreation_code(value: Any) -> int:
         if _ends_in_nul(value):
             return _TEXT_WITH_NUL if isinstance(value, str) else _BYTES_WITH_NUL
-        code: int = _stdlib.ShareableList._extract_recreation_code(value)  # type: ignore[attr-defined]
+        # The base, not by its name: install() shows ours under that.
+        code: int = super(ShareableList, ShareableList)._extract_recreation_code(value)
         return code
 
 

@@ -172,6 +172,14 @@ def test_a_small_memory_cgroup_is_no_death(memory_cgroup: Path, program: Any, ru
 def test_budget_has_a_least_size() -> None:
     with pytest.raises(ValueError, match="less than 1 MiB"):
         mp.arena.set_budget(MIB - 1)
+    for value in ("1 GB", 1e9, None):
+        with pytest.raises(TypeError, match="a budget is an int"):
+            mp.arena.set_budget(value)  # type: ignore[arg-type]
+
+
+def test_a_budget_may_be_more_than_there_is(budget: Callable[[int], None]) -> None:
+    budget(10**30)
+    assert mp.arena.stats().budget > 1 << 40
 
 
 # -- giving back

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import NamedTuple
 
 from . import _native
 
 __all__ = ["Stats", "set_budget", "stats"]
+
+
+_MOST = (1 << 64) - 1
+"""The core has 64 bits for it."""
 
 
 class Stats(NamedTuple):
@@ -35,9 +40,13 @@ def set_budget(nbytes: int) -> None:
     """Let at most `nbytes` bytes be in use at once, in the whole family. There `Queue.put` waits; what cannot
     wait, or can never fit, raises ArenaFull.
 
-    The default is three quarters of the machine's (or the memory cgroup's) memory. Raises ValueError for less than 1
-    MiB.
+    The default is three quarters of the machine's (or the memory cgroup's) memory. Raises TypeError for what is no int,
+    ValueError for less than 1 MiB. More than there can be is as much as there can be.
     """
-    if nbytes < 1 << 20:
-        raise ValueError(f"a budget of {nbytes} bytes is less than 1 MiB, which the primitives themselves need")
-    _native.set_arena_budget(nbytes)
+    try:
+        budget = index(nbytes)
+    except TypeError:
+        raise TypeError(f"a budget is an int, bytes, not {nbytes!r}") from None
+    if budget < 1 << 20:
+        raise ValueError(f"a budget of {budget} bytes is less than 1 MiB, which the primitives themselves need")
+    _native.set_arena_budget(min(budget, _MOST))

@@ -15,9 +15,10 @@ pub fn create(size: u64) -> Result<OwnedFd> {
     // SAFETY: `fd` is a fresh descriptor that nobody else owns.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: plain calls on a descriptor that we own. With the size sealed nobody can truncate the file under a
-    // mapping, so no access inside it can raise SIGBUS.
+    // mapping, so no access inside it can raise SIGBUS. Without the mode anybody who could see /proc/<pid>/fd could open it.
     let ok = unsafe {
-        libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) == 0
+        libc::fchmod(fd.as_raw_fd(), 0o600) == 0
+            && libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) == 0
             && libc::fcntl(
                 fd.as_raw_fd(),
                 libc::F_ADD_SEALS,

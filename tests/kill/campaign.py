@@ -22,7 +22,7 @@ UNREACHABLE = {
 }
 
 #: Cases of each operation that a sample has, of one death and of two.
-SAMPLE = 3
+SAMPLE = 2
 
 
 class Campaign:

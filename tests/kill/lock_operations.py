@@ -348,6 +348,27 @@ class TimeOutAtBarrier(Barrier):
         return []
 
 
+class DesertedBarrier(Barrier):
+    """One waits for two: with the victim's death the barrier breaks, and nobody has to do anything for that."""
+
+    name = "Barrier, deserted"
+
+    def prepare(self) -> None:
+        self.barrier = fork.Barrier(3)
+
+    def act(self, note: Note) -> None:
+        self.meet(note, 0.05)
+
+    def after(self, victim: Actor) -> None:
+        self.arrived = "cells.enter.commit" in victim.passages
+
+    def recover(self, note: Note) -> None:
+        self.meet(note, None if self.arrived else 0.2)
+
+    def judge(self, actors: dict[str, Actor]) -> Faults:
+        return []
+
+
 class FailAtBarrier(Barrier):
     name = "Barrier, action fails"
 
@@ -396,5 +417,6 @@ OPERATIONS = [
     Barrier,
     FirstAtBarrier,
     TimeOutAtBarrier,
+    DesertedBarrier,
     FailAtBarrier,
 ]

@@ -32,6 +32,9 @@ class Operation:
     def meanwhile(self, victim: Actor) -> None:
         """What happens while it does that."""
 
+    def after(self, victim: Actor) -> None:
+        """The victim has ended."""
+
     def recover(self, note: Note) -> None:
         """What the next two processes do, one after the other: they come upon what the dead one left."""
         raise NotImplementedError

@@ -99,6 +99,7 @@ def play(operation: Operation, case: Case, outcome: Outcome) -> None:
     victim = operation.victim(case.point, case.nth)
     operation.meanwhile(victim)
     victim.wait()
+    operation.after(victim)
     recoverer = Actor(operation.recover, case.then, case.then_nth)
     recoverer.wait()
     third = Actor(operation.recover)

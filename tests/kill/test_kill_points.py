@@ -52,7 +52,7 @@ def test_a_sample_of_all_cases(run: Run) -> None:
     [
         # The recoverer had freed the dead one's place in the barrier, and died before it had told those who wait.
         ("Barrier, action fails", "cells.break.1", "1", "cells.break.1", "1"),
-        ("Barrier, last", "cells.arrive.2", "1", "cells.bury.1", "1"),
+        ("Barrier, deserted", "cells.enter.commit", "1", "cells.bury.1", "1"),
         # The recoverer had freed the dead writer's slot, and died before it had freed the message's block.
         ("put, block", "queue.put.3", "1", "queue.unput.1", "1"),
         ("put, buffer", "queue.put.3", "1", "cells.discard.2", "1"),

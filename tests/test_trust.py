@@ -41,6 +41,10 @@ def test_its_size_is_sealed() -> None:
         os.truncate(arena(), 0)
 
 
+def test_it_is_its_users_only() -> None:
+    assert stat.S_IMODE(os.stat(arena()).st_mode) == 0o600
+
+
 def test_it_has_no_name_and_is_in_no_core_dump() -> None:
     os.stat(arena())
     regions = Path("/proc/self/smaps").read_text().split("/memfd:lightwork (deleted)\n")[1:]

@@ -21,6 +21,8 @@ class Operation:
     arms: ClassVar[bool] = False
     #: Does the victim make primitives? Those of the dead stay, but for large arrays: nobody knows who has them.
     makes: ClassVar[bool] = False
+    #: May the victim die between a child's reservation and its birth? The row stays then: src/members/README.md.
+    reserves: ClassVar[bool] = False
 
     def prepare(self) -> None:
         """Make the objects, in the process that drops them in the end."""

@@ -74,6 +74,7 @@ class Start(Operation):
 
 class Spawn(Start):
     name = "Process.start, spawn"
+    reserves = True  # the process is pickled in between, and comes to points of all kinds
     context = lightwork.get_context("spawn")
 
 

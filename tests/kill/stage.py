@@ -162,8 +162,9 @@ def left_behind(operation: Operation, case: Case, before: losses.Blocks, rows: l
     if unexpected := losses.unexpected(left, points, operation.makes):
         faults.append(("leaked", f"blocks (bytes, state, is the owner dead): {unexpected}"))
     end = time.monotonic() + LIMIT
-    while (extra := len(living()) - len(rows)) > losses.rows(points) and time.monotonic() < end:
+    may_stay = losses.rows(points) + operation.reserves
+    while (extra := len(living()) - len(rows)) > may_stay and time.monotonic() < end:
         time.sleep(0.01)  # children of the dead come to their end by themselves, and nobody here is told of it
-    if extra > losses.rows(points):
+    if extra > may_stay:
         faults.append(("leaked", f"{extra} rows of members: {native.rows_in_use()}"))
     return faults

@@ -92,6 +92,12 @@ def test_what_is_doubtful_is_said() -> None:
     assert [line.split()[0] for line in found] == ["noisy:", "busy:", "8"]
 
 
+def test_a_python_without_a_lock_is_known() -> None:
+    free = dataclasses.replace(RELEASED, lock=False)
+    assert "This Python has no interpreter lock" in verdict(free)
+    assert explanation(free)[0] == "interpreter lock: this Python has none"
+
+
 # -- Amdahl's law
 
 

@@ -78,7 +78,7 @@ def _advice(figures: Figures) -> str:
     if figures.sending is not None and figures.sending.seconds > DEAR * call and best.backend != THREADS:
         return _advice_on_sending(figures, call)
     if best.backend == THREADS:
-        return f"{_why_threads(figures, best)}, and threads need nothing sent."
+        return _why_threads(figures, best)
     if best.backend == PROCESSES:
         return _advice_on_processes(figures, best)
     if serial.demand > NATIVE and serial.median > BRIEF:
@@ -125,8 +125,11 @@ def _advice_on_processes(figures: Figures, best: Timing) -> str:
 
 def _why_threads(figures: Figures, threads: Timing) -> str:
     if not figures.lock:
-        return "This Python has no interpreter lock"
-    return f"The calls release the interpreter lock (the threads used {threads.cpu_use:.1f} processors)"
+        return "This Python has no interpreter lock, and threads need nothing sent."
+    if threads.crowding > BUSY:
+        return ""  # other programs hide whether they take turns
+    used = f"the threads used {threads.cpu_use:.1f} processors"
+    return f"The calls release the interpreter lock ({used}), and threads need nothing sent."
 
 
 def explanation(figures: Figures) -> list[str]:

@@ -95,6 +95,8 @@ pub unsafe fn map_part(fd: RawFd, offset: u64, len: usize, view: View) -> Result
     if p == libc::MAP_FAILED {
         return Err(Error::last_os_error());
     }
+    // SAFETY: the pages that were mapped just now. Like those around them, so that the kernel joins the mappings again.
+    unsafe { libc::madvise(p, len, libc::MADV_DONTDUMP) };
     Ok(p.cast())
 }
 

@@ -59,7 +59,7 @@ class Wire(Protocol):
         """What to send in the place of a function that many tasks of one job share. Raises what pickling it raises."""
 
     def receive(self, sink: Sink, timeout: float | None) -> int:
-        """Give all outcomes that are there to `sink`, waiting at most `timeout` seconds for the first."""
+        """Give all outcomes that are there to `sink`, waiting at most `timeout` seconds for the first; perhaps less."""
 
     def open(self, tag: int, sealed: bool, obj: Any, what: Callable[[], str]) -> tuple[bool, Any]:
         """(True, the value) or (False, the exception) of an outcome."""
@@ -224,6 +224,11 @@ def _is_an_interrupt(exc: BaseException) -> bool:
 # -- between threads: everything is the very object
 
 
+SLICE = 0.5
+"""Seconds that a thread sleeps at a time. A signal that comes when it is about to sleep, and no longer looks, does not
+wake it: its handler runs after the slice."""
+
+
 class ThreadWire:
     """Queues in this process. Outcomes lie in `results`; a token in `news` says that one came. So a token may be lost,
     or one too many (an interrupt can hit anywhere), but no outcome."""
@@ -243,7 +248,8 @@ class ThreadWire:
     def receive(self, sink: Sink, timeout: float | None) -> int:
         try:
             if not self.results:
-                self.news.get(timeout is None or timeout > 0, timeout)
+                seconds = SLICE if timeout is None else min(timeout, SLICE)
+                self.news.get(seconds > 0, seconds)
             while not self.news.empty():
                 self.news.get_nowait()
         except queue.Empty:

@@ -12,8 +12,10 @@ const OWNER_SLICE: u64 = 40_000_000;
 /// The longest slice of a sleep that waits for no owner in particular (an empty queue): only a waker that was killed
 /// between its commit and its wake-up, or a reader that died holding a message, can make us wait for it.
 const IDLE_SLICE: u64 = 400_000_000;
-/// How long to spin before sleeping: a wake-up through the kernel costs 47 us here, a hot conversation 0.5 to 2 us.
-const SPIN: u64 = 20_000;
+/// How long to spin before sleeping: a wake-up through the kernel costs 47 us here, a hot conversation 0.5 to 2 us. With
+/// 20 us, a call with a shared array takes 90 us, since packing one takes nearly as long: with 35 us, 35 us
+/// (benchmarks/bench_array_handle.py); five workers on two processors lose 2 % by it (bench_pool_waves.py).
+const SPIN: u64 = 35_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {

@@ -34,7 +34,7 @@ def handle(x: Any) -> tuple[int, int, int]:
 
 def read_when_told(q: Any, told: Any) -> int:
     """How many messages there were."""
-    told.wait()
+    assert told.wait(30)
     count = 0
     while q.get() is not None:
         count += 1

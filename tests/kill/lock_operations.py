@@ -250,6 +250,8 @@ class WaitForCondition(Notify):
 
     def meanwhile(self, victim: Actor) -> None:
         victim.until_asleep_or_ended()
+        if victim.has_ended():
+            return  # who comes next finds the dead one among those who wait
         with self.condition:
             self.condition.notify_all()
 

@@ -11,6 +11,7 @@ BLOCKS = {
     "queue.grow.1": CELL,  # the new segment
     "queue.grow.2": CELL,
     "queue.leave.3": CELL,  # the segment that was left
+    "arena.free.1": QUEUED,  # a large message's block, punched out and not yet freed
     "cells.grow.1": CELL,  # a piece of a table
     "cells.hold.1": CELL,  # the table of an array's holders
     "cells.untable.1": CELL,

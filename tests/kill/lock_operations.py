@@ -250,6 +250,8 @@ class WaitForCondition(Notify):
 
     def meanwhile(self, victim: Actor) -> None:
         victim.until_asleep_or_ended()
+        if victim.has_ended():
+            return  # who comes next finds the dead one among those who wait
         with self.condition:
             self.condition.notify_all()
 
@@ -349,9 +351,10 @@ class TimeOutAtBarrier(Barrier):
 
 
 class DesertedBarrier(Barrier):
-    """One waits for two: with the victim's death the barrier breaks, and nobody has to do anything for that."""
+    """One waits for two others, and dies: the next finds the barrier broken, or breaks it, and none waits in vain."""
 
     name = "Barrier, deserted"
+    has_bystander = False  # who waits finds the dead, too: it would be faster than the recoverer
 
     def prepare(self) -> None:
         self.barrier = fork.Barrier(3)

@@ -10,6 +10,7 @@ BLOCKS = {
     "arena.block.1": CELL,  # a segment or a table that nobody knows yet; a message's block is a LETTER: it comes back
     "queue.grow.3": CELL,  # the new segment
     "queue.leave.3": CELL,  # the segment that was left
+    "arena.free.1": QUEUED,  # a large message's block, punched out and not yet freed
     "cells.grow.1": CELL,  # a piece of a table
     "cells.hold.1": CELL,  # the table of an array's holders
     "cells.untable.1": CELL,

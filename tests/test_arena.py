@@ -60,6 +60,19 @@ def test_a_put_waits_for_room(ctx: BaseContext, budget: Callable[[int], None]) -
     assert reader.result(30) == before + 20
 
 
+def test_a_put_waits_for_room_to_grow_in(budget: Callable[[int], None]) -> None:
+    q = fork.Queue()
+    budget(MIB)
+    with pytest.raises(queue.Full):
+        for i in range(100_000):
+            q.put_nowait(i)
+    with pytest.raises(queue.Full):
+        q.put(i, timeout=0.05)
+    assert [q.get() for _ in range(i)] == list(range(i))
+    q.put(i)
+    assert q.get() == i
+
+
 def test_a_pools_caller_waits_for_room(ctx: BaseContext, budget: Callable[[int], None]) -> None:
     with ctx.Pool(2) as pool:
         pool.map(abs, range(4))

@@ -317,10 +317,15 @@ impl Queue {
         }
         let room = Room::new(patience(block, timeout));
         loop {
-            match encode(&[], obj) {
-                Ok(letter) => return put(slf.py(), face.ring, letter, block, room.left()),
+            // Both may find no room: for the message, and for its slot, if the ring has to grow.
+            let sent = match encode(&[], obj) {
+                Ok(letter) => put(slf.py(), face.ring, letter, block, room.left()),
+                Err(e) if !will_fit(slf.py(), &e) => return refused(slf, e, obj),
+                Err(e) => Err(e),
+            };
+            match sent {
                 Err(e) if will_fit(slf.py(), &e) => room.wait(slf.py())?,
-                Err(e) => return refused(slf, e, obj),
+                sent => return sent,
             }
         }
     }

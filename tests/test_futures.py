@@ -221,3 +221,15 @@ def test_an_executor_that_nobody_holds_does_its_work(make: Make, ctx: BaseContex
     gc.collect()
     go.set()
     assert future.result(SOON) == 7
+
+
+def test_an_interrupt_cancels_what_has_not_begun(make: Make, ctx: BaseContext) -> None:
+    begun, go = ctx.Event(), ctx.Event()
+    with pytest.raises(KeyboardInterrupt), make(1) as executor:
+        first = executor.submit(begin, begun, go, 7)
+        rest = [executor.submit(square, x) for x in range(50)]
+        rest[-1].add_done_callback(lambda _: go.set())
+        assert begun.wait(SOON)
+        raise KeyboardInterrupt
+    assert first.result(SOON) == 7
+    assert all(future.cancelled() for future in rest)

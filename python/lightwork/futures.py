@@ -117,6 +117,10 @@ class ProcessPoolExecutor(Executor):
         if wait:
             pool.join()
 
+    def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        # After an interrupt nobody waits for what has not begun. `map` cancels it, unless a second one comes there.
+        self.shutdown(cancel_futures=exc_type is KeyboardInterrupt)
+
     def terminate_workers(self) -> None:
         """End the workers at once, by force if need be; what is not done raises TaskCancelled."""
         self._end()

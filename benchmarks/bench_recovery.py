@@ -58,26 +58,26 @@ def lock_of_the_dead() -> float:
 
 
 class KillsItsFirstReader:
-    def __init__(self, pid: int, killed_at: Any) -> None:
-        self.state = pid, killed_at
+    def __init__(self, pid: int, killed_at: Any, dying: Any) -> None:
+        self.state = pid, killed_at, dying
 
     def __reduce__(self) -> Any:
         return unpickled, self.state
 
 
-def unpickled(pid: int, killed_at: Any) -> str:
+def unpickled(pid: int, killed_at: Any, dying: Any) -> str:
     if os.getpid() != pid:
+        dying.set()
         die(killed_at)
     return "message"
 
 
 def message_of_the_dead() -> float:
-    queue, killed_at = context.Queue(), context.Value("d", 0.0, lock=False)
+    queue, killed_at, dying = context.Queue(), context.RawValue("d", 0.0), context.Event()
     reader = context.Process(target=queue.get)
     reader.start()
-    queue.put(KillsItsFirstReader(os.getpid(), killed_at))
-    while not killed_at.value:
-        time.sleep(0.001)  # else this process would take the message itself
+    queue.put(KillsItsFirstReader(os.getpid(), killed_at, dying))
+    dying.wait()  # else this process would take the message itself
     if queue.get() != "message":
         raise RuntimeError("another message came")
     seconds = time.clock_gettime(CLOCK) - killed_at.value

@@ -71,7 +71,7 @@ def digest(number: int) -> str:
 
 
 def pause(seconds: float) -> None:
-    time.sleep(seconds)
+    time.sleep(seconds)  # the work that is judged: it waits
 
 
 def read(path: str) -> int:

@@ -135,8 +135,7 @@ class AutoPool(Pool):
         seed: int | None = None,
     ) -> list[T]:
         """`[func(x) for x in iterable]`, as it pays: see `AutoPool`, and `Pool.map` for the parameters."""
-        if self._bound or timeout is not None or retries is not None or progress or seed is not None:
-            self.explanation = f"processes x {self._processes}: what was asked for besides, only they have"
+        if self._takes_processes(timeout, retries, progress, seed):
             return super().map(
                 func, iterable, chunksize, timeout=timeout, retries=retries, progress=progress, seed=seed
             )
@@ -154,12 +153,18 @@ class AutoPool(Pool):
         seed: int | None = None,
     ) -> list[T]:
         """`[func(*x) for x in iterable]`, otherwise like `map`."""
-        if self._bound or timeout is not None or retries is not None or progress or seed is not None:
-            self.explanation = f"processes x {self._processes}: what was asked for besides, only they have"
+        if self._takes_processes(timeout, retries, progress, seed):
             return super().starmap(
                 func, iterable, chunksize, timeout=timeout, retries=retries, progress=progress, seed=seed
             )
         return self._choose(func, iterable, chunksize, True)
+
+    def _takes_processes(self, timeout: float | None, retries: int | None, progress: bool, seed: int | None) -> bool:
+        """Was something asked for that only they have?"""
+        if self._bound or timeout is not None or retries is not None or progress or seed is not None:
+            self.explanation = f"processes x {self._processes}: what was asked for besides, only they have"
+            return True
+        return False
 
     def _choose(self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int | None, star: bool) -> list[T]:
         self._check_running()

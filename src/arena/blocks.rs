@@ -3,7 +3,7 @@
 //! | state | meaning | a death of the owner |
 //! |---|---|---|
 //! | word 0 | free | |
-//! | HELD | a large block that is not yet one of the below (a span: see `heap.rs`) | freed by the next who makes a large block after the death was noticed |
+//! | HELD | a large block that is not yet, or no more, one of the below (a span: see `heap.rs`) | freed by the next who makes a large block after the death was noticed |
 //! | CELL | a primitive or a shared array | it stays: others may hold it |
 //! | LETTER | a message that its writer is preparing, or a cell that is being made or freed | freed when the span is adopted (small), or as HELD (large) |
 //! | ATTACHED | a buffer that belongs to a message: `cells/parcel.rs` | as that says |
@@ -79,12 +79,12 @@ fn bring_in(first: u64, bytes: u64, backed: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Free the large blocks that the dead were making.
+/// Free the large blocks that the dead were making or freeing.
 pub fn free_unfinished() {
     for state in [LETTER, runs::HELD] {
         for (offset, _, word) in large_of_the_dead(state) {
-            if take(offset, word) {
-                free(offset);
+            if take(offset, word, runs::HELD) {
+                runs::give_back(offset / GRANULE);
             }
         }
     }
@@ -109,9 +109,9 @@ pub fn large_of_the_dead(state: u64) -> Vec<(u64, u64, u64)> {
     found
 }
 
-/// Make a large block ours if its owner word is still `word`; one of those who try gets it.
-pub fn take(offset: u64, word: u64) -> bool {
-    let mine = members::me().word(word & STATE);
+/// Make a large block ours, in `state`, if its owner word is still `word`; one of those who try gets it.
+pub fn take(offset: u64, word: u64, state: u64) -> bool {
+    let mine = members::me().word(state);
     let taken = descriptor(offset / GRANULE)
         .owner
         .compare_exchange(word, mine, AcqRel, Relaxed)

@@ -155,22 +155,31 @@ fn bump(size: u64) -> Option<Run> {
     })
 }
 
-/// Give a run back.
+/// Give back what its owner word says to be a block; once, even if it is named twice (a death in `Ring::put_back`).
 pub fn free(first: u64) {
+    let owner = &descriptor(first).owner;
+    let word = owner.load(Acquire);
+    let held = members::me().word(HELD);
+    if word == 0 || word & STATE == HELD || owner.compare_exchange(word, held, AcqRel, Relaxed).is_err() {
+        return;
+    }
+    kill_point!("arena.free.1"); // [free.1] from here on our death frees it, too: `blocks.rs`
+    give_back(first);
+}
+
+/// Give back a run that this member holds.
+pub(super) fn give_back(first: u64) {
     let d = descriptor(first);
-    let (size, word) = (granules(d), d.owner.load(Acquire));
+    let size = granules(d);
     let h = header();
-    // Before the lock, for which the whole family waits: the run is the caller's until the commit.
-    let mut cold = word != 0 && h.warm.load(Relaxed) + size > WARM;
+    // Before the lock, for which the whole family waits: the run is ours until the commit.
+    let mut cold = h.warm.load(Relaxed) + size > WARM;
     if cold {
         // SAFETY: it lies in the arena on granule borders, and its last holder is giving it back.
-        cold = unsafe { memory::punch(at::<u8>(first * GRANULE), (size * GRANULE) as usize) }; // [free.1]
-        kill_point!("arena.free.1");
+        cold = unsafe { memory::punch(at::<u8>(first * GRANULE), (size * GRANULE) as usize) }; // [free.2]
+        kill_point!("arena.free.2");
     }
     let _g = lock();
-    if word == 0 || d.owner.load(Acquire) != word {
-        return; // named twice (a death in `Ring::put_back`), and freed under its other name
-    }
     if cold {
         d.bytes.store(COLD, Relaxed);
     } else if d.bytes.load(Relaxed) < POPULATE {
@@ -179,8 +188,8 @@ pub fn free(first: u64) {
     d.owner.store(0, Release); // [free.commit]
     kill_point!("arena.free.commit");
     h.used.fetch_sub(size, Relaxed);
-    push(first, d); // [free.3]
-    kill_point!("arena.free.3");
+    push(first, d); // [free.4]
+    kill_point!("arena.free.4");
 }
 
 fn push(first: u64, d: &Descriptor) {

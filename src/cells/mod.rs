@@ -379,7 +379,7 @@ fn free_of_the_dead() {
         // Looked at after the heirs' deaths: one may have sent it on before.
         let id = ident(offset).load(Acquire);
         let free = id >> 56 == Kind::Memory as u64 && id & ESCAPED == 0 && !leases::is_held(offset);
-        if free && blocks::take(offset, word) {
+        if free && blocks::take(offset, word, blocks::CELL) {
             gone(offset, leases::destroy);
         }
     }

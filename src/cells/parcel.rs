@@ -159,7 +159,9 @@ pub fn discard(block: u64) {
         let word = blocks::word_at(offset);
         // Of a dead writer's message somebody else may be freeing the buffers: it is one of us who takes each. Its stamp is
         // looked at after its word, and the name in the word is never used twice.
-        if ident(offset).load(Acquire) == (Kind::Memory as u64) << 56 | stamp && blocks::take(offset, word) {
+        if ident(offset).load(Acquire) == (Kind::Memory as u64) << 56 | stamp
+            && blocks::take(offset, word, word & STATE)
+        {
             ident(offset).store(0, Release); // [discard.2], arena's take.1 being the first
             kill_point!("cells.discard.2");
             arena::free(offset); // [discard.3]
@@ -211,7 +213,10 @@ pub fn after_deaths() {
 /// The same, whenever they died: a message may have gone since.
 pub fn free_of_the_dead() {
     for (offset, root, word) in blocks::large_of_the_dead(blocks::ATTACHED) {
-        if !has(root, offset) && descriptor(offset / GRANULE).link.load(Acquire) == root && blocks::take(offset, word) {
+        if !has(root, offset)
+            && descriptor(offset / GRANULE).link.load(Acquire) == root
+            && blocks::take(offset, word, word & STATE)
+        {
             ident(offset).store(0, Release); // [orphan.2], arena's take.1 being the first
             kill_point!("cells.orphan.2");
             arena::free(offset); // [orphan.3]

@@ -12,7 +12,8 @@ const FREE: u64 = 0;
 /// Reserved by a parent for a child that it is about to start, or by a process that is writing its row.
 const EMBRYO: u64 = 1;
 const ALIVE: u64 = 2;
-/// Taken, but its birth is not written yet: the row still shows its last user's.
+/// Taken, but its birth is not written yet: the row still shows its last user's. In place of the slot the word has the pid
+/// of the process that is writing it, so that its death is seen.
 const UNBORN: u64 = 3;
 
 const NAME: usize = 48;
@@ -137,11 +138,9 @@ fn reserve(parent: u64) -> Result<Member, Crowded> {
             if word & STATE != FREE {
                 continue;
             }
-            let next = Member::new(slot, (word >> 32) as u32 + 1);
-            if r.ident
-                .compare_exchange(word, next.word(UNBORN), AcqRel, Relaxed)
-                .is_ok()
-            {
+            let generation = (word >> 32) as u32 + 1;
+            let unborn = (generation as u64) << 32 | (sys::process::pid() as u64) << 8 | UNBORN;
+            if r.ident.compare_exchange(word, unborn, AcqRel, Relaxed).is_ok() {
                 kill_point!("members.reserve.1");
                 let h = layout::header();
                 h.rows.fetch_max(slot as u64 + 1, AcqRel); // before the tick: who has seen that sees the row, too
@@ -151,6 +150,7 @@ fn reserve(parent: u64) -> Result<Member, Crowded> {
                 kill_point!("members.reserve.2");
                 r.birth.store(h.births.fetch_add(1, AcqRel) + 1, Release);
                 kill_point!("members.reserve.3");
+                let next = Member::new(slot, generation);
                 r.ident.store(next.word(EMBRYO), Release);
                 kill_point!("members.reserve.4");
                 return Ok(next);
@@ -161,6 +161,21 @@ fn reserve(parent: u64) -> Result<Member, Crowded> {
         }
     }
     Err(Crowded)
+}
+
+/// The member that a row's `ident` names; None if the row is nobody's, or nobody's yet.
+fn named(ident: u64) -> Option<Member> {
+    Member::of(ident).filter(|_| !matches!(ident & STATE, FREE | UNBORN))
+}
+
+/// A row that was taken and not written by a process that died is free again. Nobody had its name, so nothing has to be
+/// looked for.
+fn free_unborn(slot: usize, ident: u64) {
+    if !sys::process::is_alive((ident >> 8) as u32 & 0xff_ffff, 0) {
+        let free = Member::new(slot, (ident >> 32) as u32).word(FREE);
+        let _ = row(slot).ident.compare_exchange(ident, free, AcqRel, Relaxed);
+        kill_point!("members.unborn.1");
+    }
 }
 
 /// Make row `m`, which was reserved for it, this process's own; None if somebody took it for a dead one's meanwhile.
@@ -250,10 +265,8 @@ pub fn child_forked() {
     if r.ident.load(Acquire) != m.word(EMBRYO) {
         return; // it has got there
     }
-    let known = (1..layout::header().rows.load(Acquire) as usize).any(|slot| {
-        let word = row(slot).ident.load(Acquire);
-        slot != m.slot() && word & STATE != FREE && Member::of(word).and_then(pid_of) == Some(pid)
-    });
+    let known = (1..layout::header().rows.load(Acquire) as usize)
+        .any(|slot| slot != m.slot() && named(row(slot).ident.load(Acquire)).and_then(pid_of) == Some(pid));
     if known {
         // An older child: this one was reaped already, or there is none.
         let _ = r.ident.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
@@ -309,9 +322,9 @@ pub fn inherit_nothing() {
 pub fn sweep() -> u64 {
     for slot in 1..layout::header().rows.load(Acquire) as usize {
         let word = row(slot).ident.load(Acquire);
-        if word & STATE != FREE
-            && let Some(m) = Member::of(word)
-        {
+        if word & STATE == UNBORN {
+            free_unborn(slot, word);
+        } else if let Some(m) = named(word) {
             is_dead(m);
         }
     }
@@ -352,12 +365,9 @@ fn has_heir(created: u64, dropped: Option<u64>, counts: impl Fn(Member) -> bool)
     let found = (1..layout::header().rows.load(Acquire) as usize).any(|slot| {
         let r = row(slot);
         let word = r.ident.load(Acquire);
-        let Some(m) = Member::of(word).filter(|_| word & STATE != FREE) else {
-            return false;
+        let Some(m) = named(word) else {
+            return word & STATE == UNBORN;
         };
-        if word & STATE == UNBORN {
-            return true;
-        }
         let (birth, parent) = (r.birth.load(Acquire), r.parent.load(Acquire));
         let never = dropped.is_some_and(|d| m == mine || birth > d && parent == mine.raw());
         birth > created && !never && counts(m)
@@ -402,6 +412,6 @@ pub fn rows_in_use() -> Vec<(u64, u32)> {
     (1..layout::header().rows.load(Acquire) as usize)
         .map(|slot| row(slot).ident.load(Acquire))
         .filter(|word| word & STATE != FREE)
-        .filter_map(|word| Some((word & STATE, pid_of(Member::of(word)?).unwrap_or(0))))
+        .map(|word| (word & STATE, named(word).and_then(pid_of).unwrap_or(0)))
         .collect()
 }

@@ -10,7 +10,6 @@ BLOCKS = {
     "arena.block.1": CELL,  # a segment or a table that nobody knows yet; a message's block is a LETTER: it comes back
     "queue.grow.3": CELL,  # the new segment
     "queue.leave.3": CELL,  # the segment that was left
-    "arena.free.1": QUEUED,  # a large message's block, punched out and not yet freed
     "cells.grow.1": CELL,  # a piece of a table
     "cells.hold.1": CELL,  # the table of an array's holders
     "cells.untable.1": CELL,
@@ -41,5 +40,5 @@ def unexpected(left: Blocks, points: list[str], maker: bool) -> Blocks:
 
 
 def rows(points: list[str]) -> int:
-    """How many rows of members may stay: taken, and nobody knows by whom, or for whom."""
-    return sum(point.startswith("members.reserve.") for point in points)
+    """How many rows of members may stay: reserved for a child of which nobody knows whether it was born."""
+    return points.count("members.reserve.4")

@@ -167,13 +167,15 @@ class Engine:
         queued (pickled, mostly) is settled with the reason."""
         if job.pieces is not None:
             job.pieces[index] = tag, func, obj
+        was_busy = True
         while True:
             try:
                 self._send(job.id, index, tag, func, obj)
             except ArenaFull as e:
-                if e.fits and self.state != TERMINATE and self.wire.is_busy():
+                if e.fits and was_busy and self.state != TERMINATE:
+                    was_busy = self.wire.is_busy()  # if not, they freed their last meanwhile: once more
                     self.poll()
-                    time.sleep(ROOM)  # workers free their arguments, each by one store, and tell nobody
+                    time.sleep(ROOM * was_busy)  # workers free their arguments, each by one store, and tell nobody
                     continue
                 self.settle(job, index, False, e)
             except Exception as e:

@@ -1,5 +1,6 @@
 //! The queue: a growing ring of slots between two internal locks. README.md has the steps, the proof and the deaths.
 
+mod recover;
 mod ring;
 mod segment;
 

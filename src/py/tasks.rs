@@ -228,9 +228,9 @@ impl TaskQueue {
         Ok(count)
     }
 
-    /// How many there are.
-    fn qsize(&self) -> u64 {
-        self.ring.len()
+    /// Is there a task here, or one that a worker has taken and not yet claimed in its row?
+    fn is_in_use(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.ring.is_in_use())
     }
 
     /// Take the tasks of these jobs out of the queue; returns the jobs of those that were there.

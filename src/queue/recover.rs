@@ -60,17 +60,34 @@ impl Ring {
         None
     }
 
-    /// Under the get lock: the slot of such a message, and its word. None is remembered until the next death.
-    fn come_back(&self) -> Option<(&'static Slot, u64)> {
-        let deaths = members::deaths();
+    /// Under the get lock: the slots that readers may have claimed.
+    fn claimable(&self) -> impl Iterator<Item = &'static Slot> {
         let mut at = self.retired.load(Acquire);
-        let retired = std::iter::from_fn(|| {
+        let retired = std::iter::from_fn(move || {
             let s = (at != 0).then(|| Segment::of(at))?;
             at = s.retired_next.load(Relaxed);
             Some(s)
         });
         let current = Segment::of(self.get.segment.load(Relaxed));
-        for slot in retired.chain([current]).flat_map(|s| s.slots()) {
+        retired.chain([current]).flat_map(|s| s.slots())
+    }
+
+    /// Is there a message in the queue, or one that a reader has taken and is not done with?
+    pub fn is_in_use(&self) -> bool {
+        if !self.is_empty() {
+            return true;
+        }
+        let g = self.get.lock.guard(members::me(), members::is_dead);
+        if g.inherited {
+            self.recover_get();
+        }
+        self.claimable().any(|slot| slot.word.load(Acquire) != 0)
+    }
+
+    /// Under the get lock: the slot of such a message, and its word. None is remembered until the next death.
+    fn come_back(&self) -> Option<(&'static Slot, u64)> {
+        let deaths = members::deaths();
+        for slot in self.claimable() {
             let w = slot.word.load(Acquire);
             let given_up = match w & STATE {
                 CLAIMED => Member::of(w).is_some_and(members::is_dead),

@@ -141,7 +141,7 @@ class ProcessWire:
             return False, error
 
     def is_busy(self) -> bool:
-        return self.tasks.qsize() > 0 or any(self.rows.read(row)[0] for row in range(self._workers))
+        return self.tasks.is_in_use() or any(self.rows.read(row)[0] for row in range(self._workers))
 
     def mark(self, number: int) -> None:
         self.results.put(0, number, MARK, b"", None)

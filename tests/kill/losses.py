@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 #: States of a block's owner word: src/arena/blocks.rs.
-CELL, LETTER, QUEUED, ATTACHED = 1, 2, 3, 4
+CELL, LETTER, QUEUED, ATTACHED, HELD = 1, 2, 3, 4, 9
+STATES = {CELL, LETTER, QUEUED, ATTACHED, HELD}
 
 #: The state of the one block that stays, by the point of the death.
 BLOCKS = {

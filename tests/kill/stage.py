@@ -154,7 +154,9 @@ def left_behind(operation: Operation, case: Case, before: losses.Blocks, rows: l
     if sum(stats.processes.values()) != stats.used:
         faults.append(("wrong", f"{stats.used} bytes are counted as used, by process: {stats.processes}"))
     ends = 0
-    for offset, nbytes, _, _ in sorted(native.blocks_in_use()):
+    for offset, nbytes, state, _ in sorted(native.blocks_in_use()):
+        if state not in losses.STATES:
+            faults.append(("wrong", f"the owner word of the block at {offset:#x} has the state {state}"))
         if offset < ends:
             faults.append(("wrong", f"two blocks in one place: the second at {offset:#x}"))
         ends = offset + nbytes

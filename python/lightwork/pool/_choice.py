@@ -82,6 +82,10 @@ LARGE = 0.005
 MOST_THREADS = 32
 """For calls that wait; concurrent.futures has as many at most."""
 
+CPUS = os.cpu_count() or 1
+"""Of the machine: asking takes longer than the rest of a map of few items. How many of them this process may use its pool
+says."""
+
 _known: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
 
 
@@ -123,7 +127,7 @@ class Choice:
     def run(self) -> list[Any]:
         """All results. Raises what the function raises, and what a pool's map does."""
         try:
-            if len(self._items) > 1 and self._are_few(os.cpu_count() or 1) and self._may_be_long():
+            if len(self._items) > 1 and self._are_few(CPUS) and self._may_be_long():
                 self._side_by_side()
             if self._left:
                 self._serially()

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import compare_tasks
 import pytest
@@ -292,19 +291,6 @@ def test_terminal_view_fits_and_marks_the_best_way() -> None:
     with console.capture() as table:
         console.print(comparison.table)
     assert all(way in table.get() for way in ("serial", "threads", "processes"))
-
-
-def test_charts_name_ways_units_and_the_best(tmp_path: Path) -> None:
-    comparison = mp.compare(compare_tasks.cube, range(10), repeat=2)
-    for ending in ("svg", "html"):
-        path = tmp_path / f"chart.{ending}"
-        text = comparison.plot(path)
-        assert ElementTree.fromstring(text).tag.endswith("svg")
-        assert text.strip() in path.read_text()
-        assert all(timing.way in text for timing in comparison.timings)
-        assert "seconds" in text
-        assert text.count(", best") == 1
-    assert comparison.verdict.split()[0] in comparison._repr_html_()
 
 
 def test_a_png_needs_matplotlib_and_says_so(tmp_path: Path) -> None:

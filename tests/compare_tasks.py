@@ -32,6 +32,10 @@ def pause(x: int) -> int:
     return x
 
 
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)  # the work that is measured
+
+
 def pid(_: object) -> int:
     return os.getpid()
 
@@ -42,6 +46,20 @@ def lock(_: object) -> Any:
 
 def fail(x: object) -> None:
     raise ValueError("on purpose")
+
+
+def leave(x: object) -> None:
+    raise SystemExit(3)
+
+
+calls_elsewhere = 0
+
+
+def fail_later_elsewhere(x: object) -> None:
+    global calls_elsewhere
+    calls_elsewhere += os.getpid() != MAIN
+    if calls_elsewhere > 1:  # the first is the warm-up
+        raise ValueError("on purpose")
 
 
 def die_elsewhere(x: int) -> int:

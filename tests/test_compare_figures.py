@@ -62,6 +62,18 @@ def test_verdict(given: Figures, best: str, words: str) -> None:
     assert all(line.isascii() for line in explanation(given))
 
 
+@pytest.mark.parametrize(
+    ("longest", "items", "told"),
+    [(0.7, 8, True), (0.5, 8, False), (0.5, 2, False), (0.999, 2, True), (None, 8, False)],
+)
+def test_an_item_that_keeps_the_other_workers_waiting_is_told(longest: float | None, items: int, told: bool) -> None:
+    given = dataclasses.replace(LOCKED, longest=longest, items=items)
+    assert ("no number of workers can be faster" in verdict(given)) is told
+    if longest == 0.7:
+        assert "One of the 8 items takes 70% of the time" in verdict(given)
+        assert "(1.4 times as fast as serial). Split it." in verdict(given)
+
+
 def test_a_new_pool_pays_from_its_start_over_the_gain_of_a_call() -> None:
     assert BRIEF.pays_from(BRIEF.timings[2]) == 25  # 10 ms, and 0.4 ms gained by each of 10 calls
     assert LOCKED.pays_from(LOCKED.timings[2]) == 3

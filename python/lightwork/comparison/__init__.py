@@ -2,7 +2,7 @@
 
     command                   behind `lightwork compare`: prints, writes files, says what went wrong
     measure, target, job      rounds of work in every way; what to work on: the user's function, or the tutorial's
-    table, plot               how a comparison is shown
+    table, plot, progress     how a comparison is shown; how far a measurement is
     result                    what `lightwork.compare` returns
     verdict                   what the figures mean, in words
     figures, fit, sameness    the figures, Amdahl's law, whether results are the same

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,16 @@ from ..errors import LightworkError, formatted, summary
 from . import words
 from .figures import BACKENDS
 from .job import FORMULA, job
-from .measure import Measurement, default_workers
+from .measure import Measurement, checked_workers
 from .plot import check_ending, write
+from .progress import ProgressLine
 from .result import Comparison
 from .table import WIDTH, view
 from .target import BadTarget, Target, load
 
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+PACKAGE = Path(__file__).parent.parent
 
-PATIENCE = 1.0
-"""Seconds after which a terminal shows what is being measured."""
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,13 @@ def report(order: Order) -> int:
     try:
         if order.plot is not None:
             check_ending(order.plot)
-        measurements = _measurements(order, _Progress(err))
+        measurements = _measurements(order, _progress_line(err))
     except (BadTarget, ImportError, ValueError) as error:
         err.print(f"compare: {error}", markup=False)
         return 2
+    except KeyboardInterrupt:
+        err.print("compare: interrupted, nothing to show")
+        return INTERRUPTED
     found: list[Comparison] = []
     code = 0
     for measurement in measurements:
@@ -64,7 +66,7 @@ def report(order: Order) -> int:
         comparison = measurement.comparison()
         if comparison is not None:
             found.append(comparison)
-            out.print(view(comparison, plain=not out.is_terminal))
+            out.print(view(comparison, plain=out.no_color or not out.is_terminal))
             code = code or int(not comparison.agree or bool(comparison.left_out))
         if code == INTERRUPTED:
             rounds = words.count(comparison.rounds, "full round") if comparison is not None else "nothing"
@@ -72,6 +74,11 @@ def report(order: Order) -> int:
         if code:
             break
     return _save(order, found, err) or code
+
+
+def _progress_line(err: Console) -> ProgressLine:
+    shows = err.is_terminal and not err.is_dumb_terminal
+    return ProgressLine(err.file.fileno() if shows else None, min(WIDTH, err.width))
 
 
 def _run(measurement: Measurement, err: Console) -> int:
@@ -82,12 +89,21 @@ def _run(measurement: Measurement, err: Console) -> int:
     except (OSError, LightworkError) as error:
         err.print(f"compare: {summary(error)}", markup=False)
         return 1
-    except Exception as error:
-        err.print(f"{formatted(error)}compare: {measurement.name} raised {summary(error)}", markup=False)
+    except (Exception, SystemExit) as error:
+        err.print(f"{_traceback(error)}compare: {measurement.name} raised {summary(error)}", markup=False)
         return 1
     finally:
-        measurement.on_step("")
+        measurement.on_step(None)
     return 0
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the user's function on; "" if it was not reached."""
+    frames = error.__traceback__
+    while frames is not None and Path(frames.tb_frame.f_code.co_filename).is_relative_to(PACKAGE):
+        frames = frames.tb_next
+    # One that comes from a worker has the worker's traceback as its cause.
+    return formatted(error.with_traceback(frames)) if frames is not None or error.__cause__ is not None else ""
 
 
 def _save(order: Order, found: Sequence[Comparison], err: Console) -> int:
@@ -103,15 +119,16 @@ def _save(order: Order, found: Sequence[Comparison], err: Console) -> int:
     return 0
 
 
-def _measurements(order: Order, progress: _Progress) -> list[Measurement]:
+def _measurements(order: Order, progress: ProgressLine) -> list[Measurement]:
     """One for each scale. Raises BadTarget and ValueError."""
     target = Target(job, sys.modules[job.__module__]) if order.target is None else load(order.target)
     if order.target is None and (order.items or order.args):
         raise BadTarget("--items and --args are for a TARGET: package.module:function or path/to/file.py:function")
-    workers = order.workers or ((2,) if order.target is None else None)
+    workers = checked_workers((2,) if order.target is None and order.workers is None else order.workers)
     scales = order.scales or ((1_000_000,) if order.target is None else (None,))
     found = []
-    for scale in scales:
+    for number, scale in enumerate(scales, 1):
+        prefix = f"table {number} of {len(scales)}: " if len(scales) > 1 else ""
         items, title = _items(order, target, scale, workers)
         try:
             found.append(
@@ -123,17 +140,19 @@ def _measurements(order: Order, progress: _Progress) -> list[Measurement]:
                     repeat=order.repeat,
                     star=order.args is not None,
                     title=title,
-                    on_step=progress.show,
+                    on_step=progress.steps(prefix),
                 )
             )
-        except TypeError as error:  # the items cannot be iterated over
-            raise BadTarget(f"cannot take items from {order.items!r}: {error}") from None
+        except ValueError:
+            raise
+        except Exception as error:  # the items cannot be iterated over, or their iterator raises
+            raise BadTarget(f"cannot take items from {order.items!r}: {summary(error)}") from None
     return found
 
 
-def _items(order: Order, target: Target, scale: float | None, workers: Sequence[int] | None) -> tuple[Any, str]:
+def _items(order: Order, target: Target, scale: float | None, workers: Sequence[int]) -> tuple[Any, str]:
     """What to call the function with, and the title; with arguments of one call: that, once for each worker."""
-    times = max(workers or default_workers())
+    times = max(workers)
     at = "" if scale is None else f" at n = {scale:,}"
     if order.items is not None and order.args is not None:
         raise BadTarget("give --items or --args, not both")
@@ -146,19 +165,3 @@ def _items(order: Order, target: Target, scale: float | None, workers: Sequence[
         raise BadTarget(f"what is {order.target} to be called with? Give --items, --args or --scale")
     what = f"{FORMULA} for i < {scale:,}" if order.target is None else f"{order.target}{at}"
     return [scale] * times, what
-
-
-class _Progress:
-    """A line on a terminal that says what is being measured, once that has taken a while."""
-
-    def __init__(self, err: Console) -> None:
-        self._err = err
-        self._begun = time.monotonic()
-        self._shown = False
-
-    def show(self, step: str) -> None:
-        """Show this in the place of what was there; "" clears the line."""
-        if self._err.is_terminal and (self._shown or time.monotonic() - self._begun > PATIENCE):
-            self._err.file.write(f"\r\x1b[K{step[: WIDTH - 1]}")
-            self._err.file.flush()
-            self._shown = bool(step)

@@ -85,7 +85,8 @@ class Figures:
     """The ways side by side: serial first, and all did the same `items` calls in each round.
 
     `sending`: the cost of sending one item and its result; None if they cannot be sent. `cpus`: the processors that
-    this program may use. `lock`: does the interpreter have a lock?
+    this program may use. `lock`: does the interpreter have a lock? `longest`: the part of the serial time that the
+    longest call takes; None if it was not looked for.
     """
 
     timings: tuple[Timing, ...]
@@ -93,6 +94,7 @@ class Figures:
     cpus: int
     sending: Sending | None
     lock: bool
+    longest: float | None = None
 
     @property
     def serial(self) -> Timing:

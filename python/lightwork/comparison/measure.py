@@ -8,8 +8,9 @@ goes first. Results are compared, and dropped, outside of the timed part.
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol
 
@@ -17,13 +18,20 @@ import lightwork as mp
 
 from ..errors import summary
 from ..pool._costs import Sending, cpu_seconds, holds_lock, queued_seconds, sending
-from .figures import BACKENDS, SERIAL, Timing
+from .figures import BACKENDS, SERIAL, WAITS, Timing
+from .progress import Step
 from .result import Comparison
 from .sameness import Difference, difference
 
 QUICK = 0.001
 """Seconds: if sending a single item takes less, the mean over SAMPLE items is taken."""
 SAMPLE = 100
+
+SHARED_WELL = 0.8
+"""A pool that is so many times as fast as serial, for each of its workers, has no call that the others wait for."""
+
+MOST_WORKERS = 1_000
+"""More are a slip of the finger: 100,000 processes were not all there after ten minutes, on two busy processors."""
 
 
 class Way(Protocol):
@@ -92,7 +100,7 @@ class Measurement:
         chunksize: int | None = None,
         star: bool = False,
         title: str = "",
-        on_step: Callable[[str], object] = lambda text: None,
+        on_step: Callable[[Step | None], object] = lambda step: None,
     ) -> None:
         if not callable(func):
             raise TypeError(f"func has to be callable, not {func!r}")
@@ -101,7 +109,7 @@ class Measurement:
         self._items = _sequence(items)
         if len(self._items) == 0:
             raise ValueError("there is nothing to compare: items is empty")
-        self._workers = _checked_workers(workers)
+        self._workers = checked_workers(workers)
         self._backends = _checked_backends(backends)
         if repeat < 1:
             raise ValueError(f"repeat has to be at least 1, not {repeat}")
@@ -115,16 +123,19 @@ class Measurement:
         self._left_out: dict[str, str] = {}
         self._differences: dict[str, Difference] = {}
         self._expected: list[Any] = []
+        self._longest: float | None = None
 
     def run(self) -> None:
         """Do all rounds. Raises what `func` raises in the first, serial calls, or in a round; KeyboardInterrupt."""
         with ExitStack() as stack:
             serial = SerialWay(self._star)
-            self.on_step("warm-up")
+            self.on_step(Step("first call, serially"))
             serial.run(self._func, self._items[:1])
             self._ways = [serial, *self._open_pools(stack)]
             for number in range(self._repeat):
                 self._round(number)
+            if self._is_shared_badly():
+                self._longest = self._longest_call()
             for way in self._ways:
                 if isinstance(way, PoolWay):
                     way.pool.terminate()
@@ -140,8 +151,9 @@ class Measurement:
         """A way that has done some of the work; None if it cannot do it."""
         if backend in self._left_out:
             return None
-        self.on_step(f"warm-up: {backend} x {workers}")
+        self.on_step(Step(f"starting {backend} x {workers}", makes_pool=True))
         way = PoolWay(backend, workers, self._star, self._chunksize, stack)
+        self.on_step(Step(f"first calls, {_name(way)}"))
         try:
             way.run(self._func, self._items[:workers])
         except Exception as error:
@@ -154,7 +166,7 @@ class Measurement:
         # The first begins with serial, whose results the others are compared with.
         shift = number % len(self._ways)
         for way in self._ways[shift:] + self._ways[:shift]:
-            self.on_step(f"round {number + 1} of {self._repeat}: {_name(way)}")
+            self.on_step(Step(_name(way), number, self._repeat, self._left(taken)))
             queued, cpu, begun = queued_seconds(way.pids), cpu_seconds(way.pids), time.perf_counter()
             results = way.run(self._func, self._items)
             wall, cpu = time.perf_counter() - begun, cpu_seconds(way.pids) - cpu
@@ -165,6 +177,19 @@ class Measurement:
                 self._check(way, results)
             del results
         self._rounds.append(taken)
+
+    def _left(self, taken: Mapping[Way, tuple[float, float, float]]) -> float | None:
+        """About how many seconds the rounds will take from here, `taken` of this one being over: a way takes what it
+        took, and before that what serial did. None if not even that is known."""
+        rounds = [*self._rounds, taken]
+        serial = [past[self._ways[0]][0] for past in rounds if self._ways[0] in past]
+        if not serial:
+            return None
+        left = 0.0
+        for way in self._ways:
+            known = [past[way][0] for past in rounds if way in past]
+            left += (self._repeat - len(known)) * statistics.median(known or serial)
+        return left
 
     def _check(self, way: Way, results: list[Any]) -> None:
         found = difference(self._expected, results)
@@ -192,12 +217,37 @@ class Measurement:
             cpus=mp.usable_cpus(),
             sending=self._sending(),
             lock=holds_lock(),
+            longest=self._longest,
             name=self.name,
             title=self._title,
             rounds_wanted=self._repeat,
             left_out=self._left_out,
             differences=self._differences,
         )
+
+    def _is_shared_badly(self) -> bool:
+        """Does no pool gain what its workers could, if no item were longer than a worker's share?"""
+        serial, *pools = self._ways
+        took = {way: statistics.median(taken[way][0] for taken in self._rounds) for way in self._ways}
+        gains = [took[serial] / took[way] / min(way.workers, len(self._items)) for way in pools if way.workers > 1]
+        return len(self._items) > 1 and max(gains, default=1.0) < SHARED_WELL
+
+    def _longest_call(self) -> float:
+        """The part of the serial time that its longest call takes; in a turn of its own, since the serial way of the
+        rounds is a plain loop."""
+        self.on_step(Step("serial, call by call"))
+        serial = self._ways[0]
+        wall, cpu = (sum(taken[serial][i] for taken in self._rounds) for i in (0, 1))
+        # If the calls calculate: another program's turn on the processor is no part of a call.
+        clock = time.thread_time if cpu >= WAITS * wall else time.perf_counter
+        longest = total = 0.0
+        for i in range(len(self._items)):
+            one = self._items[i : i + 1]
+            begun = clock()
+            serial.run(self._func, one)
+            seconds = clock() - begun
+            longest, total = max(longest, seconds), total + seconds
+        return longest / total if total else 0.0
 
     def _sending(self) -> Sending | None:
         try:
@@ -244,21 +294,19 @@ def _sequence(items: Iterable[Any]) -> Sequence[Any]:
     return sliced if hasattr(items, "__len__") and hasattr(items, "__getitem__") else list(items)
 
 
-def default_workers() -> list[int]:
-    """The numbers of workers that are measured if none are named."""
-    return [max(2, mp.usable_cpus())]
-
-
 def _name(way: Way) -> str:
     return SERIAL if way.backend == SERIAL else f"{way.backend} x {way.workers}"
 
 
-def _checked_workers(workers: int | Sequence[int] | None) -> list[int]:
+def checked_workers(workers: int | Sequence[int] | None) -> list[int]:
+    """The numbers of workers to measure, fewest first; those of this machine if none are named. Raises ValueError."""
     if workers is None:
-        return default_workers()
+        return [max(2, mp.usable_cpus())]
     counts = sorted({workers} if isinstance(workers, int) else set(workers))
     if not counts or counts[0] < 1:
         raise ValueError(f"workers has to be at least 1, not {workers!r}")
+    if counts[-1] > MOST_WORKERS:
+        raise ValueError(f"workers has to be at most {MOST_WORKERS:,}, not {counts[-1]:,}")
     return counts
 
 

@@ -93,6 +93,7 @@ class Comparison(Figures):
             "agree": self.agree,
             "best": self.best.way,
             "best_started": self.best_started.way,
+            "longest_call": self.longest,
             "sending": None if self.sending is None else vars(self.sending),
             "verdict": self.verdict,
             "explanation": self.explanation,

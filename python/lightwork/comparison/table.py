@@ -12,6 +12,7 @@ from rich.text import Text
 from . import words
 from .figures import SERIAL
 from .result import Comparison
+from .sameness import Likeness
 
 WIDTH = 80
 
@@ -76,4 +77,9 @@ def _title(comparison: Comparison) -> str:
 def _agreement(comparison: Comparison) -> str:
     if len(comparison.timings) == 1:
         return ""
-    return "; all results agree" if not comparison.differences else "; NOT all results agree"
+    found = {difference.likeness for difference in comparison.differences.values()}
+    if Likeness.DIFFERENT in found:
+        return "; NOT all results agree"
+    if Likeness.UNKNOWN in found:
+        return "; results cannot be compared"
+    return "; all results nearly agree" if found else "; all results agree"

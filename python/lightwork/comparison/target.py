@@ -32,7 +32,7 @@ class Target:
             names["n"] = n
         try:
             return eval(compile(expression, "<items>", "eval"), names)
-        except Exception as e:
+        except (Exception, SystemExit) as e:
             hint = "; --scale gives n a value" if isinstance(e, NameError) and e.name == "n" else ""
             raise BadTarget(f"cannot evaluate {expression!r}: {summary(e)}{hint}") from e
 
@@ -69,7 +69,7 @@ def _imported(name: str, folder: str) -> ModuleType:
         sys.path.insert(0, folder)
     try:
         return importlib.import_module(name)
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         if isinstance(e, ModuleNotFoundError) and e.name is not None and f"{name}.".startswith(f"{e.name}."):
             raise BadTarget(f"there is no module {e.name!r}") from None
         raise BadTarget(f"cannot import {name}: {summary(e)}") from e

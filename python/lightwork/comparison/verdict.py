@@ -34,6 +34,9 @@ HOPELESS = 0.9
 BUSY = 0.1
 """If workers, no more than there are processors, wait for one for this part of the time, others run programs, too."""
 
+LONG = 1.2
+"""A call is worth a word if it takes so many times what each worker would do of the work, were it shared evenly."""
+
 NOISY = 0.15
 """A spread (half of the range, over the median) from which on a way's rounds say little."""
 
@@ -71,6 +74,8 @@ def _advice(figures: Figures) -> str:
     if best is serial:
         best = figures.best_started
     call = serial.median / figures.items
+    if figures.longest is not None and figures.longest > LONG / _most_shares(figures):
+        return _advice_on_long_call(figures.items, figures.longest)
     if serial.demand < WAITS:
         return _advice_on_waiting(figures)
     if figures.cpus == 1:
@@ -91,6 +96,17 @@ def _advice(figures: Figures) -> str:
     if serial.median < max((t.start for t in figures.timings), default=0.0):
         return f"All the work takes {words.seconds(serial.median)}: less than it takes to start a pool."
     return ""
+
+
+def _most_shares(figures: Figures) -> int:
+    return min(figures.items, max(timing.workers for timing in figures.timings))
+
+
+def _advice_on_long_call(items: int, longest: float) -> str:
+    return (
+        f"One of the {items:,} items takes {longest:.0%} of the time: no number of workers can be faster than that "
+        f"item alone ({1 / longest:.2g} times as fast as serial). Split it."
+    )
 
 
 def _advice_on_waiting(figures: Figures) -> str:

@@ -14,8 +14,9 @@ static FD: AtomicI32 = AtomicI32::new(-1);
 /// Which file it is: programs close descriptors that they do not know (`os.closerange`), and numbers are used again.
 static FILE: OnceLock<(u64, u64)> = OnceLock::new();
 
-/// One thread at a time makes or joins; the base is stored last, so who sees it sees the whole. (A forking thread is never
-/// inside: both run attached to the interpreter, without a pause.)
+/// One thread at a time makes or joins; the base is stored last, so who sees it sees the whole. (A fork never
+/// finds a thread inside: both run attached to the interpreter, without a pause, and a fork waits until no other thread is
+/// attached, with the interpreter lock or without.)
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// Map the arena, creating it if this process has none.

@@ -10,23 +10,41 @@ use crate::sys::memory::View;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
-/// Whether each received buffer that this process holds is mapped privately. Not wiped in a forked child, to which the
-/// private ones are its own memory like any other. Only touched by threads attached to the interpreter, so no fork comes
-/// while it is locked.
-static BUFFERS: Mutex<Option<HashMap<u64, bool>>> = Mutex::new(None);
+#[derive(Default)]
+struct Buffers {
+    /// Whether each received buffer that this process holds is mapped privately.
+    private: HashMap<u64, bool>,
+    /// Forks that have begun: what is received now is mapped privately at once, or they would not find it so.
+    forks: u32,
+}
 
-fn buffers() -> MutexGuard<'static, Option<HashMap<u64, bool>>> {
+/// Not wiped in a forked child, to which the private ones are its own memory like any other. Only touched by threads
+/// attached to the interpreter, which a fork waits for, with the interpreter lock or without: so none comes while it is
+/// locked.
+static BUFFERS: Mutex<Option<Buffers>> = Mutex::new(None);
+
+fn buffers() -> MutexGuard<'static, Option<Buffers>> {
     BUFFERS.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Map a buffer anew, so that a fork copies it. Where that cannot be done (there are too many mappings, or the program has
+/// closed the arena's descriptor) it stays one memory for parent and child.
+fn made_private(offset: u64) -> bool {
+    // SAFETY: the block's own bytes, at the same place.
+    unsafe { family::map_part(offset, blocks::size(offset) as usize, View::PrivateAt(at(offset))) }.is_ok()
 }
 
 /// This process has received a buffer in this block.
 pub fn note(offset: u64) {
-    buffers().get_or_insert_default().insert(offset, false);
+    let mut buffers = buffers();
+    let buffers = buffers.get_or_insert_default();
+    let private = buffers.forks > 0 && made_private(offset);
+    buffers.private.insert(offset, private);
 }
 
 /// This process has dropped the buffer; false: the block must never be freed, for it cannot be mapped shared again.
 pub fn forget(offset: u64) -> bool {
-    match buffers().as_mut().and_then(|b| b.remove(&offset)) {
+    match buffers().as_mut().and_then(|b| b.private.remove(&offset)) {
         // SAFETY: the block's own bytes, which this process needs no more.
         Some(true) => unsafe {
             family::map_part(offset, blocks::size(offset) as usize, View::SharedAt(at(offset))).is_ok()
@@ -35,17 +53,24 @@ pub fn forget(offset: u64) -> bool {
     }
 }
 
-/// This process is about to fork. Where a buffer cannot be mapped anew (there are too many mappings, or the program has closed
-/// the arena's descriptor) it stays one memory for parent and child.
+/// This process is about to fork, and other threads go on until it does.
 pub fn before_fork() {
-    for (&offset, private) in buffers().iter_mut().flatten().filter(|(_, private)| !**private) {
-        // SAFETY: the block's own bytes, at the same place.
-        let mapped = unsafe { family::map_part(offset, blocks::size(offset) as usize, View::PrivateAt(at(offset))) };
-        *private = mapped.is_ok();
+    let mut buffers = buffers();
+    let buffers = buffers.get_or_insert_default();
+    buffers.forks += 1;
+    for (&offset, private) in buffers.private.iter_mut().filter(|(_, private)| !**private) {
+        *private = made_private(offset);
+    }
+}
+
+/// It has forked, or could not.
+pub fn after_fork_in_parent() {
+    if let Some(buffers) = buffers().as_mut() {
+        buffers.forks = buffers.forks.saturating_sub(1); // the arena may be younger than `before_fork`
     }
 }
 
 /// In a forked child: what it has from its parent the parent frees.
-pub fn after_fork() {
+pub fn after_fork_in_child() {
     *buffers() = None;
 }

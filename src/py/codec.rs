@@ -23,6 +23,7 @@ use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyUnicodeDecodeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::queue::Payload;
@@ -179,28 +180,30 @@ pub fn encode(head: &[u8], obj: &Bound<'_, PyAny>) -> PyResult<Letter> {
     letter(PICKLE, bytes)
 }
 
-/// The bytes of a list of ints, or of floats. Nothing is run that could change the list meanwhile.
+/// The bytes of a list of ints, or of floats. Nothing is run that could change the list meanwhile, and no other thread can.
 fn numbers(l: &Bound<'_, PyList>) -> Option<(u8, Vec<u8>)> {
-    let first = l.get_item(0).ok()?;
-    let floats = first.is_exact_instance_of::<PyFloat>();
-    if !floats && !first.is_exact_instance_of::<PyInt>() {
-        return None;
-    }
-    let mut out = Vec::new();
-    out.try_reserve_exact(l.len() * 8).ok()?; // the pickler says that there is no memory
-    out.resize(l.len() * 8, 0);
-    for (i, place) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        // SAFETY: `i` is below the list's length; the borrowed item stays in the list while it is looked at.
-        let item = unsafe { Borrowed::from_ptr(l.py(), ffi::PyList_GetItem(l.as_ptr(), i as ffi::Py_ssize_t)) };
-        *place = if floats {
-            item.cast_exact::<PyFloat>().ok()?.value().to_le_bytes()
-        } else if item.is_exact_instance_of::<PyInt>() {
-            int(&item)?.to_le_bytes()
-        } else {
+    with_critical_section(l, || {
+        let first = l.get_item(0).ok()?;
+        let floats = first.is_exact_instance_of::<PyFloat>();
+        if !floats && !first.is_exact_instance_of::<PyInt>() {
             return None;
-        };
-    }
-    Some((if floats { FLOATS } else { INTS }, out))
+        }
+        let mut out = Vec::new();
+        out.try_reserve_exact(l.len() * 8).ok()?; // the pickler says that there is no memory
+        out.resize(l.len() * 8, 0);
+        for (i, place) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            // SAFETY: `i` is below the list's length; the borrowed item stays in the list while it is looked at.
+            let item = unsafe { Borrowed::from_ptr(l.py(), ffi::PyList_GetItem(l.as_ptr(), i as ffi::Py_ssize_t)) };
+            *place = if floats {
+                item.cast_exact::<PyFloat>().ok()?.value().to_le_bytes()
+            } else if item.is_exact_instance_of::<PyInt>() {
+                int(&item)?.to_le_bytes()
+            } else {
+                return None;
+            };
+        }
+        Some((if floats { FLOATS } else { INTS }, out))
+    })
 }
 
 /// The bytes of a flat tuple or list: on the stack while they are few. Without memory for them there are none, and the
@@ -223,16 +226,18 @@ impl Flat {
         Some(f)
     }
 
-    /// Nothing is run that could change the list meanwhile.
+    /// Nothing is run that could change the list meanwhile, and no other thread can.
     fn of_list(l: &Bound<'_, PyList>) -> Option<Self> {
-        let mut f = Self::new();
-        for i in 0..l.len() {
-            f.item(&l.get_item(i).ok()?)?;
-            if i == 0 && l.len() > 8 {
-                f.many.try_reserve(l.len() * (f.len + 1)).ok()?;
+        with_critical_section(l, || {
+            let mut f = Self::new();
+            for i in 0..l.len() {
+                f.item(&l.get_item(i).ok()?)?;
+                if i == 0 && l.len() > 8 {
+                    f.many.try_reserve(l.len() * (f.len + 1)).ok()?;
+                }
             }
-        }
-        Some(f)
+            Some(f)
+        })
     }
 
     fn new() -> Self {

@@ -77,6 +77,7 @@ fn before_fork() -> PyResult<()> {
 #[pyfunction]
 fn after_fork_in_parent() {
     if !arena::layout::base().is_null() {
+        cells::own::after_fork_in_parent();
         cells::child_forked();
     }
 }
@@ -85,7 +86,7 @@ fn after_fork_in_parent() {
 #[pyfunction]
 fn after_fork_in_child() -> PyResult<()> {
     if !arena::layout::base().is_null() {
-        cells::own::after_fork();
+        cells::own::after_fork_in_child();
         members::join().map_err(crowded)?;
     }
     Ok(())
@@ -149,7 +150,8 @@ fn set_arena_budget(bytes: u64) -> PyResult<()> {
     Ok(())
 }
 
-#[pymodule]
+// What several threads reach is atomic, under a lock, or guarded by the interpreter's critical sections.
+#[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
     use super::atomic::Atomic;

@@ -115,11 +115,12 @@ class AutoPool(Pool):
 
     def threads(self, count: int) -> ThreadPool:
         """A pool of so many threads."""
-        if self._threads is None or self._threads._processes != count:
-            if self._threads is not None:
-                self._threads.close()
-            self._threads = ThreadPool(count)
-        return self._threads
+        with self._starting:
+            if self._threads is None or self._threads._processes != count:
+                if self._threads is not None:
+                    self._threads.close()
+                self._threads = ThreadPool(count)
+            return self._threads
 
     # -- as a pool
 

@@ -319,7 +319,7 @@ class ProcessCrew:
         if limit is not None and weigh:
             end = time.monotonic()
             self._next_memory_look = end + min(SHARE * (end - now), GRACE)
-        for job in [job for job, end in unwanted.items() if end < now]:
+        for job in [job for job, end in list(unwanted.items()) if end < now]:
             del unwanted[job]
         return until_next(next_look)
 

@@ -11,8 +11,8 @@ which is settled twice (an interrupt can hit anywhere) is returned once.
 
 A result that `next` has found lies in `_kept` until it returns it, so that an interrupt (a signal handler that raises)
 loses none. A signal handler runs when a function begins, at the end of a loop's turn, and after a call of something
-that is not written in Python. So what must not be torn apart (marked *whole*) does none of these; threads cannot come
-in between there, either.
+that is not written in Python. So what must not be torn apart (marked *whole*) does none of these. Threads can come in
+between there, if the interpreter has no lock: what several reach is taken, or stored, by a single step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import islice, repeat
 from multiprocessing.context import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -73,6 +73,7 @@ class Stream(Retries):
         self._items = iter(iterable)
         self._window = window
         self._submitting = threading.Lock()
+        self._settling = threading.RLock()  # a signal handler may settle, too
 
     # -- feeding, in the threads that ask for results
 
@@ -125,15 +126,16 @@ class Stream(Retries):
         return piece_name(self._func, first, first + self.chunksize, items)
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
-        if index in self._under_way:
-            if index not in self._results:  # else it was just settled, and an interrupt came
-                self._results[index] = ok, value
-                if self._arrived is not None:
-                    self._arrived.append(index)
-            self._under_way.pop(index, None)
-            if self.pieces is not None:
-                self.pieces.pop(index, None)
-            self._wake()
+        with self._settling:
+            if index in self._under_way:
+                if index not in self._results:  # else it was just settled, and an interrupt came
+                    self._results[index] = ok, _each_once(value) if ok and self.chunksize > 1 else value
+                    if self._arrived is not None:
+                        self._arrived.append(index)
+                self._under_way.pop(index, None)
+                if self.pieces is not None:
+                    self.pieces.pop(index, None)
+                self._wake()
         return self.exhausted and not self._under_way
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
@@ -162,7 +164,7 @@ class Stream(Retries):
         return self.cut or (self.exhausted and not self._under_way and not self._arrived)
 
     def pop(self) -> tuple[bool, Any] | None:
-        """The next outcome; None if it is not there. Whole."""
+        """The next outcome; None if it is not there. Whole. For one thread at a time."""
         index = self.returned
         if self._arrived is None:
             if index not in self._results:
@@ -173,8 +175,10 @@ class Stream(Retries):
         else:
             return None
         self.returned += 1
-        if index in self._under_way:
-            del self._under_way[index]
+        try:
+            del self._under_way[index]  # so that `settle`, which may be at this outcome still, ignores a second one
+        except KeyError:
+            pass
         found = self._results[index]
         del self._results[index]
         return found
@@ -191,8 +195,7 @@ class IMapIterator(Generic[T]):
         self._pid = os.getpid()
         self._stream = stream
         self._chunked = chunked
-        self._chunk: list[T] = []
-        self._at = 0  # the first item of the chunk that is not returned
+        self._rest: Iterator[T] = iter(())
         self._turn = _native.Turn()
         self._waiting: list[int] = []  # threads that wait for their turn
         self._kept: dict[int, tuple[bool, Any]] = {}  # by thread
@@ -211,9 +214,8 @@ class IMapIterator(Generic[T]):
         """
         if self._chunked and not self._kept:
             try:
-                item = self._chunk[self._at]
-                self._at += 1
-                return item  # whole
+                for item in self._rest:
+                    return item  # whole
             except IndexError:
                 pass
         deadline = None if timeout is None else time.monotonic() + max(0.0, timeout)
@@ -257,18 +259,18 @@ class IMapIterator(Generic[T]):
 
     def _next(self, deadline: float | None) -> tuple[bool, Any]:
         while True:
-            if self._at < len(self._chunk):
-                item = self._chunk[self._at]
-                self._at += 1
-                return True, item
+            try:
+                for item in self._rest:
+                    return True, item
+            except IndexError:
+                pass
             if self._over:
                 raise StopIteration
             self._stream.top_up()
             found = self._take(deadline)
             if not self._chunked or not found[0]:
                 return found
-            self._chunk = found[1]
-            self._at = 0
+            self._rest = found[1]  # whole, from its leaving the stream
 
     def _take(self, deadline: float | None) -> tuple[bool, Any]:
         """The next outcome, or what ends the stream early. Raises StopIteration or TimeoutError."""
@@ -289,6 +291,12 @@ class IMapIterator(Generic[T]):
     def __del__(self) -> None:
         if not self._over and self._pid == os.getpid():
             self._engine.drop(self._stream.id)
+
+
+def _each_once(items: Iterable[T]) -> Iterator[T]:
+    """An iterator that gives an item to one of the threads that ask for it at the same time, which a list's does not
+    promise. Raises IndexError at its end. No Python code runs in it, so a loop's first step with it is whole."""
+    return map(deque.popleft, repeat(deque(items)))
 
 
 class IMapUnorderedIterator(IMapIterator[T]):

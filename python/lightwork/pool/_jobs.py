@@ -91,6 +91,7 @@ class ApplyResult(Retries, Generic[T]):
     #: Of success, and of an error.
     _callbacks: tuple[Callback | None, Callback | None] | None = None
     _told: list[Callable[[], object]] | None = None
+    _outcome: tuple[bool, Any] | None = None
 
     def __init__(
         self, pool: Pool, func: Any = None, callback: Callback | None = None, error_callback: Callback | None = None
@@ -99,7 +100,6 @@ class ApplyResult(Retries, Generic[T]):
         self._pool: Pool | None = pool  # a pool lives until its jobs are done
         self._func = func
         self._ready = False
-        self._outcome: tuple[bool, Any] | None = None
         if callback is not None or error_callback is not None:
             self._callbacks = callback, error_callback
             self.attended = True
@@ -188,16 +188,14 @@ class ApplyResult(Retries, Generic[T]):
         return name(self._func)
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
-        if self._outcome is None:
-            self._outcome = ok, value
+        self.__dict__.setdefault("_outcome", (ok, value))
         return True
 
     def submit_rest(self) -> None:
         """They all are."""
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
-        if self._outcome is None:
-            self._outcome = False, exc
+        self.__dict__.setdefault("_outcome", (False, exc))
         if not tell:
             self._callbacks = None
 
@@ -258,15 +256,15 @@ class MapResult(ApplyResult[list[T]]):
         return piece_name(self._func, self._starts[index], self._starts[index + 1], items)
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
-        settled, starts = self._settled, self._starts
+        settled, starts, values = self._settled, self._starts, self._values  # before another thread concludes it
         if index not in settled:
             start, end = starts[index], starts[index + 1]
             if not ok:
                 self._errors[index] = value
             elif type(value) is _native.Packed:
-                value.spread(self._values, start)
+                value.spread(values, start)
             else:
-                self._values[start:end] = value
+                values[start:end] = value
             settled[index] = True
             if self.on_progress is not None:
                 self.on_progress(end - start)
@@ -274,9 +272,8 @@ class MapResult(ApplyResult[list[T]]):
                 pool._engine.learn(self._func, nanoseconds, end - start)
         if len(settled) < len(starts) - 1:
             return False
-        if self._outcome is None:
-            errors = self._errors
-            self._outcome = (False, errors[min(errors)]) if errors else (True, self._values)
+        errors = self._errors
+        self.__dict__.setdefault("_outcome", (False, errors[min([*errors])]) if errors else (True, values))
         return True
 
     def conclude(self) -> None:

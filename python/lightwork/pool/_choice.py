@@ -83,7 +83,7 @@ MOST_THREADS = 32
 """For calls that wait; concurrent.futures has as many at most."""
 
 CPUS = os.cpu_count() or 1
-"""Of the machine: asking takes longer than the rest of a map of few items. How many of them this process may use its pool
+"""Of the machine: asking takes longer than the rest of a map of few items. How many this process may use, its pool
 says."""
 
 _known: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()

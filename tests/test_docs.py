@@ -2,7 +2,7 @@
 
 A ```python block with a `__main__` guard is a program: it has to end well. What it prints is the ```output block after
 it, to the letter; if there is none, the comments behind its `print` calls, if there are any. Any other block is a
-fragment; it has to compile.
+fragment; it has to compile. The guide's programs are also the files of examples/guide, and those of its translation.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ SECONDS = 30.0
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
+_FILE = re.compile(r"^\[(examples/guide/\w+\.py)\]\(\.\./\1\)\n\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
 
 
@@ -57,7 +58,10 @@ def blocks(page: Path) -> list[Block]:
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.is_program], ids=lambda b: b.where)
+PROGRAMS = {block.code: block for block in reversed(BLOCKS) if block.is_program}  # each once
+
+
+@pytest.mark.parametrize("block", PROGRAMS.values(), ids=lambda b: b.where)
 def test_program(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "program.py"
     path.write_text(block.code, encoding="utf-8")
@@ -85,3 +89,22 @@ def test_output_blocks_belong_to_programs(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = _LINK.findall(page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+GUIDE, TRANSLATION = ROOT / "docs" / "guide.md", ROOT / "docs" / "guide.zh.md"
+
+
+def test_each_program_of_the_guide_is_a_file() -> None:
+    programs = _FILE.findall(GUIDE.read_text(encoding="utf-8"))
+    assert [code for _, code in programs] == [block.code for block in blocks(GUIDE)]
+    assert {ROOT / name for name, _ in programs} == set((ROOT / "examples" / "guide").glob("*"))
+    for name, code in programs:  # a page has single blank lines
+        assert re.sub(r"\n{3,}", "\n\n", (ROOT / name).read_text(encoding="utf-8")) == code, name
+
+
+def test_the_translation_has_the_same_sections_programs_and_outputs() -> None:
+    guide, translation = (page.read_text(encoding="utf-8") for page in (GUIDE, TRANSLATION))
+    assert _FENCE.findall(guide) == _FENCE.findall(translation)
+    assert _FILE.findall(guide) == _FILE.findall(translation)
+    levels = [re.findall(r"^(#+) (\d*)", _FENCE.sub("", text), re.MULTILINE) for text in (guide, translation)]
+    assert levels[0] == levels[1]

@@ -354,6 +354,16 @@ def run_one(name: str, seed: int, seconds: float) -> int:
     return 0
 
 
+def run_to_the_end_of_all(command: list[str]) -> int:
+    """The exit code; whatever processes it leaves behind, in a hang mostly, are ended."""
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # the group has its number until it is reaped
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
 def main(arguments: Iterable[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("storms", nargs="*", metavar="STORM", help=f"default: all of {', '.join(STORMS)}")
@@ -372,7 +382,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     for name in names:
         seconds = chosen.seconds / len(names)
         command = [sys.executable, __file__, name, "--alone", "--seed", str(seed), "--seconds", str(seconds)]
-        if code := subprocess.run(command, check=False).returncode:
+        if code := run_to_the_end_of_all(command):
             print(f"{name:12} failed with exit code {code}", flush=True)
             failed.append(name)
     print(f"failed: {', '.join(failed)}" if failed else "all is well")

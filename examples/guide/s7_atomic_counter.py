@@ -1,5 +1,3 @@
-"""Four processes count in one shared Value. Adding is atomic: no lock, and nothing is lost."""
-
 import lightwork as mp
 
 

@@ -1,5 +1,3 @@
-"""Two processes do the same sum and leave their results in a Queue."""
-
 import lightwork as mp
 
 
@@ -16,6 +14,8 @@ if __name__ == "__main__":
     p2 = mp.Process(target=job, args=(q,))
     p1.start()
     p2.start()
-    p1.join()  # joining before get() is fine: a put() is done when it returns
+    p1.join()
     p2.join()
-    print(q.get() + q.get())
+    res1 = q.get()
+    res2 = q.get()
+    print(res1 + res2)

@@ -1,5 +1,3 @@
-"""A Process, or a Thread, gives back what its function returned, or raises what it raised."""
-
 import lightwork as mp
 
 
@@ -18,3 +16,4 @@ if __name__ == "__main__":
         bad.result(timeout=10)
     except ZeroDivisionError as error:
         print("the process raised:", error)
+        print("its cause is a", type(error.__cause__).__name__)

@@ -6,7 +6,7 @@ use crate::cells::{self, Handle, Kind, parcel};
 use crate::members;
 use crate::sync::wait::{Slice, Slices};
 use crate::sync::{EventCount, Outcome, OwnerLock, Wait};
-use std::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sys::atomic::{AtomicU64, Ordering::*};
 
 /// Slots of a queue's first segment: 10,000 idle queues take 11 MB.
 const FIRST: u64 = 8;

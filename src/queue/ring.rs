@@ -146,6 +146,12 @@ impl Ring {
         self.len() == 0
     }
 
+    /// A reader should not fall asleep: there is a message, or one was given back. (A look that finds none clears that.)
+    #[inline]
+    fn asks_for_a_look(&self) -> bool {
+        !self.is_empty() || self.deaths_seen.load(Relaxed) == LOOK
+    }
+
     /// Was anything ever put?
     pub fn was_used(&self) -> bool {
         self.put.index.load(Relaxed) > 0
@@ -306,7 +312,7 @@ impl Ring {
             }
             match self
                 .not_empty
-                .sleep_unless_alone(members::me(), wait, &mut slices, || !self.is_empty())
+                .sleep_unless_alone(members::me(), wait, &mut slices, || self.asks_for_a_look())
             {
                 Slice::Again => {}
                 Slice::Supervise => {
@@ -456,7 +462,10 @@ impl Ring {
                 }
                 return Outcome::Done;
             }
-            match self.not_empty.sleep_unless(wait, &mut slices, || !self.is_empty()) {
+            match self
+                .not_empty
+                .sleep_unless(wait, &mut slices, || self.asks_for_a_look())
+            {
                 Slice::Again => woken = true,
                 Slice::Supervise => {
                     members::sweep_if_older(IDLE_SWEEP);

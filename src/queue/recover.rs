@@ -7,7 +7,7 @@ use crate::arena::{self, blocks};
 use crate::members;
 use crate::sync::Member;
 use crate::sync::member::STATE;
-use std::sync::atomic::Ordering::*;
+use crate::sys::atomic::Ordering::*;
 
 impl Ring {
     /// The last writer died inside: if it had staged a message without committing it, that message never was.

@@ -6,7 +6,7 @@ use crate::cells::{self, Handle, Kind, parcel};
 use crate::members;
 use crate::sync::wait::{Slice, Slices};
 use crate::sync::{EventCount, Outcome, OwnerLock, Wait};
-use std::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sys::atomic::{AtomicU64, Ordering::*};
 
 /// Slots of a queue's first segment: 10,000 idle queues take 11 MB.
 const FIRST: u64 = 8;
@@ -144,6 +144,12 @@ impl Ring {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A reader should not fall asleep: there is a message, or one was given back. (A look that finds none clears that.)
+    #[inline]
+    fn asks_for_a_look(&self) -> bool {
+        !self.is_empty() || self.deaths_seen.load(Relaxed) == LOOK
     }
 
     /// Was anything ever put?
@@ -306,7 +312,7 @@ impl Ring {
             }
             match self
                 .not_empty
-                .sleep_unless_alone(members::me(), wait, &mut slices, || !self.is_empty())
+                .sleep_unless_alone(members::me(), wait, &mut slices, || self.asks_for_a_look())
             {
                 Slice::Again => {}
                 Slice::Supervise => {
@@ -456,7 +462,10 @@ impl Ring {
                 }
                 return Outcome::Done;
             }
-            match self.not_empty.sleep_unless(wait, &mut slices, || !self.is_empty()) {
+            match self
+                .not_empty
+                .sleep_unless(wait, &mut slices, || self.asks_for_a_look())
+            {
                 Slice::Again => woken = true,
                 Slice::Supervise => {
                     members::sweep_if_older(IDLE_SWEEP);

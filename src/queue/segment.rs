@@ -2,8 +2,7 @@
 
 use crate::arena::{self, blocks, layout};
 use crate::cells::parcel;
-use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sys::atomic::{AtomicU64, Ordering::*, UnsafeCell};
 
 /// Bytes of a message that fit into its slot. A slot is one cache line: 64 bytes.
 pub const INLINE: usize = 48;
@@ -71,7 +70,7 @@ impl Slot {
     /// The caller holds the put lock and the slot is free.
     pub unsafe fn write(&self, p: &Payload) {
         // SAFETY: the caller's promise: nobody else touches the payload of a free slot.
-        unsafe { *self.payload.get() = *p };
+        self.payload.with_mut(|to| unsafe { *to = *p });
         if let (Some(b), 1..) = (p.block(), p.list()) {
             parcel::set_place(b, (self as *const Self).addr() as u64 - layout::base().addr() as u64);
         }
@@ -81,7 +80,7 @@ impl Slot {
     /// The caller holds the get lock and the slot is committed, or the put lock and the slot is staged by a dead writer.
     pub unsafe fn read(&self) -> Payload {
         // SAFETY: the caller's promise: nobody writes to the payload now.
-        unsafe { *self.payload.get() }
+        self.payload.with(|from| unsafe { *from })
     }
 }
 

@@ -17,8 +17,8 @@
 
 use super::wait::{Slice, Slices};
 use super::{Member, Wait};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 use crate::sys::futex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 
 #[repr(C)]
 pub struct EventCount {

@@ -11,8 +11,8 @@
 
 use super::wait::{Slice, Slices};
 use super::{Member, Outcome, Wait};
+use crate::sys::atomic::{AtomicU64, Ordering::*};
 use crate::sys::futex;
-use std::sync::atomic::{AtomicU64, Ordering::*};
 
 pub const WAITERS: u64 = 1;
 

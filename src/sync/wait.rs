@@ -1,8 +1,9 @@
 //! How a thread waits: spin for a bounded time, then sleep in slices, supervising what it waits for.
 
 use super::Member;
+use crate::sys::atomic::AtomicU32;
 use crate::sys::{clock, futex};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The first slice of a sleep. A dead owner is found within the slices below, so the next acquirer of a lock whose
 /// holder was killed gets it in under 50 ms; a check costs 3 us (pidfd_open + poll + read of /proc/PID/stat).

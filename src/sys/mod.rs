@@ -1,5 +1,6 @@
-//! Every system call of the core, and nothing else: no protocol lives here.
+//! Every system call of the core, and its atomics: no protocol lives here.
 
+pub mod atomic;
 pub mod clock;
 pub mod futex;
 pub mod memory;

@@ -174,17 +174,14 @@ impl BarrierCell {
     }
 
     /// Free the entries of the dead; if one of them was waited for, the barrier breaks, and before that entry is gone: it is
-    /// what the next to look would find if we died in here.
+    /// what the next to look would find if we died in here. Who is dead is asked once: another may die meanwhile.
     fn bury(&self) {
-        let dead = || {
-            self.table
-                .used()
-                .filter(|&(_, w)| Member::of(w).is_some_and(members::is_dead))
-        };
-        if dead().any(|(_, w)| matches!(w & STATE, WAITING | ACTING)) {
+        let of_the_dead = |&(_, w): &(_, u64)| Member::of(w).is_some_and(members::is_dead);
+        let dead: Vec<_> = self.table.used().filter(of_the_dead).collect();
+        if dead.iter().any(|(_, w)| matches!(w & STATE, WAITING | ACTING)) {
             self.break_it();
         }
-        for (e, _) in dead() {
+        for (e, _) in dead {
             e.word.store(0, Release); // [bury.1]
             kill_point!("cells.bury.1");
         }

@@ -15,8 +15,8 @@ pub fn forget_all() {
 /// Zeroed words and cells of a model's own.
 pub fn zeroed<T>() -> &'static T {
     let offset = blocks::alloc_zeroed(size_of::<T>() as u64, blocks::CELL).expect("room");
-    // SAFETY: models ask for structures of words and cells alone, which may be zero, and their words are never touched; the
-    // memory is never given back, and aligned to 64.
+    // SAFETY: models ask for structures of words and cells alone, which may be zero, and their words are never touched;
+    // the memory is never given back, and aligned to 64.
     unsafe { &*layout::at::<T>(offset) }
 }
 

@@ -21,9 +21,9 @@ pub const VICTIM: usize = 1;
 pub const EARLIER: usize = 5;
 const NAMES: usize = 6;
 
-/// Sleeps of each process that end with their slice after a death: of who died before, and of others. (Without a limit there
-/// are executions without end: two that sleep by turns while a third is never scheduled. And after the first all is as if
-/// nobody had died: the next sleepers are woken.)
+/// Sleeps of each process that end with their slice after a death: of who died before, and of others. (Without a limit
+/// there are executions without end: two that sleep by turns while a third is never scheduled. And after the first all
+/// is as if nobody had died: the next sleepers are woken.)
 const SLICES: [u32; 2] = [1, 3];
 
 /// At this passage of this point.

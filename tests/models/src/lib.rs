@@ -1,7 +1,7 @@
 //! The shared-memory protocols under loom: README.md has what is modelled, and how.
 //!
-//! `sync` and `queue` are the package's own files. What they import is here: `sys` gives them loom's atomics and a futex
-//! of loom's threads, the other modules the least that they need of the layers around them.
+//! `sync` and `queue` are the package's own files. What they import is here: `sys` gives them loom's atomics and a
+//! futex of loom's threads, the other modules the least that they need of the layers around them.
 
 #[macro_use]
 mod kill_point;

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Thread switches that no thread asked for, where nothing befalls anybody, and elsewhere. Two of the faults of README.md are
-/// found with no less than 3; with 3 everywhere a run takes many times as long.
+/// Thread switches that no thread asked for, where nothing befalls anybody, and elsewhere. Two of the faults of
+/// README.md are found with no less than 3; with 3 everywhere a run takes many times as long.
 const PREEMPTIONS: [usize; 2] = [3, 2];
 /// Operations of one execution: more are a loop without end.
 const BRANCHES: usize = 10_000;
@@ -45,8 +45,8 @@ fn explore(plan: Plan, model: impl Fn() + Clone + Send + Sync + 'static) -> Pass
     family::most_passages()
 }
 
-/// Without a death no slice has to end: a wake-up that is missing is a deadlock. The same with a first sleep of each thread
-/// that ends early. And both with the victim's death at each point that it passes.
+/// Without a death no slice has to end: a wake-up that is missing is a deadlock. The same with a first sleep of each
+/// thread that ends early. And both with the victim's death at each point that it passes.
 pub fn with_deaths(model: impl Fn() + Clone + Send + Sync + 'static) {
     for (early, most) in PASSAGES.into_iter().enumerate() {
         let early = early as u32;

@@ -46,7 +46,8 @@ fn end_of(name: usize) -> (bool, u32) {
     (takes > gives, gives)
 }
 
-/// So many processes take it, then the main thread. All get it, and just one of them as the heir of each who died inside.
+/// So many processes take it, then the main thread. All get it, and just one of them as the heir of each who died
+/// inside.
 fn contended(guarded: &'static Guarded, processes: usize) {
     let all: Vec<_> = (VICTIM..=processes)
         .map(|name| process(name, || guarded.add()))

@@ -1,4 +1,5 @@
-//! The queue: a message that was committed comes to exactly one completed `get()`, whoever dies; one that was not, to none.
+//! The queue: a message that was committed comes to exactly one completed `get()`, whoever dies; one that was not, to
+//! none.
 
 use lightwork_models::arena::{self, blocks, layout};
 use lightwork_models::cells::{self, Handle};
@@ -102,8 +103,8 @@ impl Queue {
         }
     }
 
-    /// The main thread puts one more, so that it is the next writer, too, reads what there is, and does so again. Then each of the messages
-    /// `put` was read once, and so were all that the victim put, of `by_victim`, before it died.
+    /// The main thread puts one more, so that it is the next writer, too, reads what there is, and does so again. Then
+    /// each of the messages `put` was read once, and so were all that the victim put, of `by_victim`, before it died.
     fn settle(self, put: &[u32], by_victim: &[u32]) {
         const LAST: [u32; 2] = [98, 99];
         for message in LAST {

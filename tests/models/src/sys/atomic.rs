@@ -1,9 +1,9 @@
-//! Words of shared memory whose accesses loom sees. They have std's layout and hold nothing: loom's atomic for a word is
-//! found by its address, so that raw memory can be taken for a ring as it is in the package.
+//! Words of shared memory whose accesses loom sees. They have std's layout and hold nothing: loom's atomic for a word
+//! is found by its address, so that raw memory can be taken for a ring as it is in the package.
 //!
-//! Loom has SeqCst fences, but takes SeqCst accesses for AcqRel ones. What the protocols need of these is the order of a
-//! SeqCst store or read-modify-write before a later SeqCst load or read-modify-write of the same thread, and all after it,
-//! as x86-64 and AArch64 keep it: the latter gets a fence before it.
+//! Loom has SeqCst fences, but takes SeqCst accesses for AcqRel ones. What the protocols need of these is the order of
+//! a SeqCst store or read-modify-write before a later SeqCst load or read-modify-write of the same thread, and all
+//! after it, as x86-64 and AArch64 keep it: the latter gets a fence before it.
 
 use crate::family;
 use loom::sync::atomic as model;
@@ -205,8 +205,8 @@ impl AtomicU64 {
 }
 
 impl AtomicU32 {
-    /// Its value, or that of the wide word whose low half it is, as the kernel reads it: never out of date.
-    /// (Loom takes a plain store for unordered with this; but words that somebody sleeps on are changed by read-modify-writes
+    /// Its value, or that of the wide word whose low half it is, as the kernel reads it: never out of date. (Loom takes
+    /// a plain store for unordered with this; but words that somebody sleeps on are changed by read-modify-writes
     /// alone.)
     pub fn current(&self) -> u32 {
         let address = std::ptr::from_ref(self).addr();

@@ -1,4 +1,5 @@
-//! Sleeping on a word. Who sleeps is in a list that changes atomically with the bucket's word, as under the kernel's lock.
+//! Sleeping on a word. Who sleeps is in a list that changes atomically with the bucket's word, as under the kernel's
+//! lock.
 
 use super::atomic::{AtomicU32, AtomicU64};
 use crate::family;
@@ -24,8 +25,8 @@ fn address(word: &AtomicU32) -> usize {
     std::ptr::from_ref(word).addr()
 }
 
-/// The clock stands still, so a deadline only says that the sleep has a slice. When that ends: for some sleeps at once, as
-/// the plan says; for those during a death then; for some after it when others have run; for all others never.
+/// The clock stands still, so a deadline only says that the sleep has a slice. When that ends: for some sleeps at once,
+/// as the plan says; for those during a death then; for some after it when others have run; for all others never.
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) -> Slept {
     assert!(deadline.is_some(), "a sleep without a slice");
     if word.current() != expected {

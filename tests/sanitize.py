@@ -6,9 +6,11 @@
 It watches the process's own memory (heap, stack, what the interpreter hands over), and not who owns which bytes of the
 shared memory: that is for tests/kill, tests/models and tests/fuzz. Needs a nightly Rust toolchain with the sanitizer's
 runtime, and gcc's libasan, which the interpreter loads first. Leaks are not looked for: an interpreter keeps much until
-its end. (A read of freed memory that was put into `Queue.put` on purpose is found at the first call.) ThreadSanitizer and
-Miri are not used: the one wants a standard library and an interpreter built with it, or takes their locks for races; for
-the other nearly all of the core is system calls and memory that processes share. tests/models looks for races.
+its end. (A read of freed memory that was put into `Queue.put` on purpose is found at the first call.)
+
+ThreadSanitizer and Miri are not used: the one wants a standard library and an interpreter built with it, or takes their
+locks for races; for the other nearly all of the core is system calls and memory that processes share. tests/models
+looks for races.
 
 Exit code 0 if pytest passed and the sanitizer said nothing.
 """

@@ -6,7 +6,7 @@ import lightwork as mp
 def job(v, num, lock):
     with lock:  # lock.acquire() here, lock.release() at the end
         for _ in range(5):
-            time.sleep(0.1)
+            time.sleep(0.1)  # time enough for them to meet
             v.value += num
             print(v.value)
 

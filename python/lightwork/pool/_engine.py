@@ -175,7 +175,8 @@ class Engine:
                 if e.fits and was_busy and self.state != TERMINATE:
                     was_busy = self.wire.is_busy()  # if not, they freed their last meanwhile: once more
                     self.poll()
-                    time.sleep(ROOM * was_busy)  # workers free their arguments, each by one store, and tell nobody
+                    if was_busy:
+                        time.sleep(ROOM)  # workers free their arguments, each by one store, and tell nobody
                     continue
                 self.settle(job, index, False, e)
             except Exception as e:

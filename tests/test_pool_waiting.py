@@ -1,14 +1,12 @@
 """Pool: who waits for results, however it is interrupted, gets each of them once; waiting costs nothing."""
 
 import gc
-import random
-import signal
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any
 
 import pytest
+from alarms import Alarm, insist, interrupt
 from conftest import wait_until
 from pool_tasks import SOON, Endless, begin, count, meet_all, square
 
@@ -67,52 +65,6 @@ def test_a_wait_that_is_over_in_time_leaves_the_others_waiting(ctx: BaseContext)
 
 
 # -- interrupted
-
-
-class Alarm:
-    """Calls `handler` in the main thread a random moment after `set()`, once, unless it is `off` by then."""
-
-    off = True
-
-    def __init__(self, handler: Callable[[], object], most: float = 3e-4) -> None:
-        self._handler = handler
-        self._most = most
-        self._times = random.Random(1)
-        self.rung = 0
-
-    def set(self) -> None:
-        self.off = False
-        signal.setitimer(signal.ITIMER_REAL, self._times.uniform(1e-6, self._most))
-
-    def _ring(self, *_: object) -> None:
-        if not self.off:
-            self.off = True  # two may be under way: the last one set, and one before it that came too late
-            self.rung += 1
-            self._handler()
-
-    def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGALRM, self._ring)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self._before)
-
-
-def interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def insist(get: Callable[[], Any], alarm: Alarm) -> Any:
-    """What `get` returns in the end. (No signal handler runs between its return and `off`.)"""
-    while True:
-        try:
-            alarm.set()
-            value = get()
-            alarm.off = True
-        except KeyboardInterrupt:
-            continue
-        return value
 
 
 def test_a_signal_handler_may_wait_for_results(ctx: BaseContext) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from multiprocessing.context import BaseContext
 from typing import Any, ParamSpec, TypeVar
 
+from . import _native
 from .cpus import usable_cpus
 from .pool import Pool, _checks
 from .pool._futures import Future, FutureJob, cancel
@@ -65,7 +66,7 @@ class ProcessPoolExecutor(Executor):
         )
         self._pool: Pool | None = None
         self._shut_down = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may submit, too
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin `fn(*args, **kwargs)` in a worker.
@@ -73,18 +74,21 @@ class ProcessPoolExecutor(Executor):
         Raises RuntimeError after `shutdown()` or when the program ends, PoolBroken (a BrokenProcessPool) if the workers
         cannot start.
         """
-        with self._lock:
-            if self._shut_down:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-            if _finished:
-                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-            if self._pool is None:
-                self._pool = self._make_pool()
-                weakref.finalize(self, self._pool.close)
-                _pools.add(self._pool)
-            else:  # the first call's future tells that the workers could not start, however soon that is known
-                self._pool._engine.check()
-            return self._pool.submit(fn, *args, **kwargs)
+        return _native.holding(self._lock, self._submit, fn, args, kwargs)
+
+    def _submit(self, fn: Callable[..., T], args: Any, kwargs: Any) -> Future[T]:
+        if self._shut_down:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if _finished:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if self._pool is None:
+            pool = self._make_pool()
+            weakref.finalize(self, pool.close)
+            _pools.add(pool)
+            self._pool = pool
+        else:  # the first call's future tells that the workers could not start, however soon that is known
+            self._pool._engine.check()
+        return self._pool.submit(fn, *args, **kwargs)
 
     def map(
         self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
@@ -106,9 +110,7 @@ class ProcessPoolExecutor(Executor):
 
         `cancel_futures`: cancel those that have not begun.
         """
-        with self._lock:
-            self._shut_down = True
-            pool = self._pool
+        pool = _native.holding(self._lock, self._close)
         if pool is None:
             return
         if cancel_futures:
@@ -130,11 +132,13 @@ class ProcessPoolExecutor(Executor):
         self._end()
 
     def _end(self) -> None:
-        with self._lock:
-            self._shut_down = True
-            pool = self._pool
+        pool = _native.holding(self._lock, self._close)
         if pool is not None:
             pool.terminate()
+
+    def _close(self) -> Pool | None:
+        self._shut_down = True
+        return self._pool
 
 
 def _chunks(items: Iterator[tuple[Any, ...]], size: int) -> Iterator[tuple[tuple[Any, ...], ...]]:

@@ -76,9 +76,7 @@ class _Launch:
 
     def __init__(self, process_obj: BaseProcess) -> None:
         self._parent = os.getpid()
-        # A child can be reaped once. Who is told by the kernel, or by the forkserver, stores the code before another
-        # thread can ask.
-        self._reaping = threading.Lock()
+        self._reaping = threading.Lock()  # a child can be reaped once
         _native.family()  # the arena has to exist before the child
         try:
             super().__init__(process_obj)  # type: ignore[call-arg]
@@ -94,12 +92,13 @@ class _Launch:
             return self.returncode  # a fork's copy: no child of this process, and the lock may be held for ever
         if self.returncode is None and not flag & os.WNOHANG:
             self._until_ended()
-        with self._reaping:
-            known = self.returncode
-            code = self._reap()
-        if known is None and code is not None:
-            _native.sweep()  # whoever waits for something of this child's hears of its death now
-        return code
+        if self.returncode is None:
+            _native.holding(self._reaping, self._reap, self)  # no Python code under it: a signal handler may poll, too
+            if self.returncode is not None:
+                _native.sweep()  # whoever waits for something of this child's hears of its death now
+        return self.returncode
+
+    _reap = staticmethod(_native.reap)
 
     def _until_ended(self) -> None:
         """Wait for the child's end without reaping it: that is for who has the lock."""
@@ -107,18 +106,6 @@ class _Launch:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
             pass  # reaped meanwhile
-
-    def _reap(self) -> int | None:
-        """The exit code if the child has ended, and how much memory it had used."""
-        if self.returncode is None:
-            try:
-                pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                return None  # somebody else reaped it
-            if pid:
-                self.peak_memory = usage.ru_maxrss * 1024
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
 
 
 class Letter:
@@ -164,21 +151,22 @@ _starting_server = threading.Lock()
 class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
     def _launch(self, process_obj: Any) -> None:
         server: Any = forkserver._forkserver
-        with _starting_server:
-            if server._forkserver_pid is None:
-                _start_server(server)
+        _native.holding(_starting_server, _start_server_once, server)
         super()._launch(process_obj)
 
     def _until_ended(self) -> None:
         wait([self.sentinel])  # the server's child, not ours: the server writes its code there
 
-    def _reap(self) -> int | None:
-        code: int | None = popen_forkserver.Popen.poll(self, os.WNOHANG)
-        return code
+    _reap = staticmethod(_native.reap_of_server)
 
 
 #: The environment variable by which a forkserver is told what to do first.
 SERVER = "LIGHTWORK_FORKSERVER"
+
+
+def _start_server_once(server: Any) -> None:
+    if server._forkserver_pid is None:
+        _start_server(server)
 
 
 def _start_server(server: Any) -> None:

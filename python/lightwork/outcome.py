@@ -17,8 +17,10 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from operator import call
 from typing import Any
 
+from . import _native
 from .errors import RemoteTraceback, Unshippable, WorkerDied, formatted, summary
 from .queues import SimpleQueue
 from .reduction import dumps, loads
@@ -34,6 +36,8 @@ class Outcome:
         self.by_main_thread = by_main_thread
         self._queue = SimpleQueue(ctx=None)
         self._lock = threading.RLock()  # a signal handler may ask, too
+        self._reading = False
+        self._told: list[tuple[int, Any, str]] = []
         self._settled: tuple[Any, BaseException | None] | None = None
 
     def __getstate__(self) -> tuple[bool, SimpleQueue]:
@@ -84,18 +88,23 @@ class Outcome:
         """What `who`, which has ended with the exit code `code`, returned, and what `result()` raises. The same for
         each caller.
         """
-        with self._lock:
-            if self._settled is None:
-                # For a second try, if a signal handler ends this one when the message is out of the queue.
-                self._settled = None, Unshippable(f"what {who} returned or raised was lost: reading it was interrupted")
-                self._settled = self._read(who, pid, code)
-            return self._settled
+        return _native.holding(self._lock, self._settle, who, pid, code)
+
+    def _settle(self, who: str, pid: int | None, code: int | None) -> tuple[Any, BaseException | None]:
+        if self._settled is None:
+            self._settled = self._read(who, pid, code)
+        return self._settled
 
     def _read(self, who: str, pid: int | None, code: int | None) -> tuple[Any, BaseException | None]:
-        if self._queue.empty():
+        if not self._told and self._queue.empty():
+            if self._reading:
+                return None, Unshippable(f"what {who} returned or raised was lost: unpickling it was interrupted")
             return None, None if code == 0 else _death(who, pid, code)
         try:
-            kind, what, text = self._queue.get()
+            if not self._told:
+                self._reading = True
+                self._told.extend(map(call, (self._queue.get,)))  # no signal handler runs but those of the unpickling
+            kind, what, text = self._told[0]
         except Exception as e:
             error = Unshippable(f"what {who} returned or raised cannot be unpickled here: {e!r}")
             error.__cause__ = e

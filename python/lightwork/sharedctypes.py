@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Iterable, Iterator
 from functools import partial
 from multiprocessing.context import BaseContext, assert_spawning
+from operator import getitem, setitem
 from typing import Any
 
 from . import _native
@@ -167,12 +168,10 @@ def make_property(name: str) -> property:
     """A property that reads and writes an attribute of the wrapped object under the lock."""
 
     def get(self: SynchronizedBase) -> Any:
-        with self._lock:
-            return getattr(self._obj, name)
+        return _native.holding(self._lock, getattr, self._obj, name)
 
     def put(self: SynchronizedBase, value: Any) -> None:
-        with self._lock:
-            setattr(self._obj, name, value)
+        _native.holding(self._lock, setattr, self._obj, name, value)
 
     return property(get, put)
 
@@ -326,12 +325,10 @@ class SynchronizedArray(SynchronizedBase):
         return len(self._obj)
 
     def __getitem__(self, i: Any) -> Any:
-        with self._lock:
-            return self._obj[i]
+        return _native.holding(self._lock, getitem, self._obj, i)
 
     def __setitem__(self, i: Any, value: Any) -> None:
-        with self._lock:
-            self._obj[i] = value
+        _native.holding(self._lock, setitem, self._obj, i, value)
 
     def __getslice__(self, start: int, stop: int) -> Any:
         return self[start:stop]

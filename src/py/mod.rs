@@ -11,6 +11,7 @@ mod parcel;
 mod queue;
 mod tasks;
 mod waits;
+mod whole;
 
 use crate::{arena, cells, members};
 use pyo3::exceptions::{PyImportError, PyOSError};
@@ -106,6 +107,32 @@ fn die_with(parent: u32, by_signal: bool) -> PyResult<()> {
     crate::sys::process::die_with(parent, by_signal).map_err(PyErr::from)
 }
 
+/// Store in a Popen the exit code of its child, if that has ended, and its peak memory. The code can be had once: no signal
+/// handler comes between having it and storing it. Callers take turns. If somebody else reaped the child, nothing is stored.
+#[pyfunction]
+fn reap(popen: &Bound<'_, PyAny>) -> PyResult<()> {
+    if popen.getattr(RETURNCODE)?.is_none()
+        && let Ok(Some((code, peak))) = crate::sys::process::reap(popen.getattr("pid")?.extract()?)
+    {
+        popen.setattr("peak_memory", peak)?;
+        popen.setattr(RETURNCODE, code)?;
+    }
+    Ok(())
+}
+
+/// The same for the child of a forkserver, which writes the code to the sentinel; 255 if the server was killed.
+#[pyfunction]
+fn reap_of_server(popen: &Bound<'_, PyAny>) -> PyResult<()> {
+    if popen.getattr(RETURNCODE)?.is_none()
+        && let Some(code) = crate::sys::process::read_number(popen.getattr("sentinel")?.extract()?, 255)
+    {
+        popen.setattr(RETURNCODE, code)?;
+    }
+    Ok(())
+}
+
+const RETURNCODE: &str = "returncode";
+
 /// Look for dead members now (a child of ours was reaped).
 #[pyfunction]
 fn sweep() {
@@ -167,13 +194,15 @@ mod _native {
     #[pymodule_export]
     use super::queue::{Queue, SimpleQueue};
     #[pymodule_export]
-    use super::tasks::{Packed, Rows, TaskQueue, Turn};
+    use super::tasks::{Packed, Rows, TaskQueue};
     #[pymodule_export]
     use super::waits::{Barrier, Event, WaitList};
     #[pymodule_export]
+    use super::whole::{Turn, holding};
+    #[pymodule_export]
     use super::{
         after_fork_in_child, arena_owners, arena_stats, before_fork, child_started, die_with, family, join_family,
-        reserve_child, set_arena_budget, set_name, sweep,
+        reap, reap_of_server, reserve_child, set_arena_budget, set_name, sweep,
     };
 
     use super::*;

@@ -13,7 +13,6 @@ use crate::sync::Outcome;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyTuple};
-use std::sync::atomic::{AtomicU64, Ordering::*};
 
 /// The rows of a pool's workers. A slot that there is not raises IndexError.
 #[pyclass(subclass, frozen, module = "lightwork._native")]
@@ -275,58 +274,5 @@ impl TaskQueue {
         let (out, claim) = waiting(py, patience(true, timeout), |w| ring.get(w))?;
         debug_assert!(claim.is_some() || out == Outcome::TimedOut);
         Ok(claim)
-    }
-}
-
-/// Whose turn it is to read results: a lock that nobody waits for. `with turn as mine:` tells whether it is ours, also when
-/// an outer `with` of the same thread has it (a signal handler waits for a result, too). No signal handler runs between its
-/// being taken and the `with` that frees it.
-#[pyclass(frozen, module = "lightwork._native")]
-pub struct Turn {
-    /// The thread that has it, from `thread()`; 0: nobody.
-    owner: AtomicU64,
-    depth: AtomicU64,
-}
-
-fn thread() -> u64 {
-    thread_local!(static HERE: u8 = const { 0 });
-    HERE.with(|here| std::ptr::from_ref(here) as u64)
-}
-
-#[pymethods]
-impl Turn {
-    #[new]
-    fn new() -> Self {
-        Turn {
-            owner: AtomicU64::new(0),
-            depth: AtomicU64::new(0),
-        }
-    }
-
-    fn __enter__(&self) -> bool {
-        let me = thread();
-        if self.owner.load(Acquire) != me && self.owner.compare_exchange(0, me, AcqRel, Relaxed).is_err() {
-            return false;
-        }
-        self.depth.fetch_add(1, Relaxed);
-        true
-    }
-
-    #[pyo3(signature = (*_args))]
-    fn __exit__(&self, _args: &Bound<'_, PyTuple>) {
-        if self.owner.load(Acquire) == thread() && self.depth.fetch_sub(1, Relaxed) == 1 {
-            self.owner.store(0, Release);
-        }
-    }
-
-    /// Has this thread got it?
-    fn here(&self) -> bool {
-        self.owner.load(Acquire) == thread()
-    }
-
-    /// Has another thread got it?
-    fn elsewhere(&self) -> bool {
-        let owner = self.owner.load(Acquire);
-        owner != 0 && owner != thread()
     }
 }

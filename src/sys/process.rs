@@ -109,6 +109,53 @@ fn end_with(pid: u32, start: u64, mut fd: libc::c_int) {
     }
 }
 
+/// Reap a child if it has ended: its exit code (-n: killed by signal n), and the bytes that it had resident at most.
+pub fn reap(pid: u32) -> std::io::Result<Option<(i64, u64)>> {
+    let mut status = 0;
+    // SAFETY: all-zero usage is a valid place for what the call writes; it does not wait.
+    let (reaped, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (
+            libc::wait4(pid as libc::pid_t, &mut status, libc::WNOHANG, &mut usage),
+            usage,
+        )
+    };
+    match reaped {
+        0 => Ok(None),
+        n if n < 0 => Err(std::io::Error::last_os_error()),
+        _ => {
+            let code = if libc::WIFSIGNALED(status) {
+                -libc::WTERMSIG(status)
+            } else {
+                libc::WEXITSTATUS(status)
+            };
+            Ok(Some((code as i64, usage.ru_maxrss as u64 * 1024)))
+        }
+    }
+}
+
+/// A number that somebody wrote to a pipe, if there is one or the pipe has ended; then without a number it is `ended`.
+pub fn read_number(fd: libc::c_int, ended: i64) -> Option<i64> {
+    let mut p = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let mut bytes = [0; size_of::<i64>()];
+    // SAFETY: one valid pollfd, no waiting; so many bytes have room. They come in one piece, as they were written.
+    unsafe {
+        if libc::poll(&mut p, 1, 0) < 1 {
+            return None;
+        }
+        let n = libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len());
+        Some(if n == bytes.len() as isize {
+            i64::from_ne_bytes(bytes)
+        } else {
+            ended
+        })
+    }
+}
+
 /// Kill the calling process: nothing of its program runs after this.
 pub fn end() {
     // SAFETY: plain calls.

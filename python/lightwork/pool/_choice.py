@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import _native
 from ._chunks import as_sequence
 from ._costs import Sending, holds_lock, queued_by_thread, sending
 from ._errors import MaybeEncodingError
@@ -339,19 +340,21 @@ class _Feed:
 
     def next(self, done: Any = None) -> None:
         """Hand out one more item, if there is one."""
-        with self._lock:
-            number = len(self._futures) + 1
-            if self._stopped or number >= len(self._items):
-                return
-            item = self._items[number]
-            future = self._pool.submit(self._func, *item) if self._star else self._pool.submit(self._func, item)
-            self._futures.append(future)
-        future.add_done_callback(self.next)
+        if (future := _native.holding(self._lock, self._submit_next)) is not None:
+            future.add_done_callback(self.next)
+
+    def _submit_next(self) -> Future[Any] | None:
+        number = len(self._futures) + 1
+        if self._stopped or number >= len(self._items):
+            return None
+        item = self._items[number]
+        future = self._pool.submit(self._func, *item) if self._star else self._pool.submit(self._func, item)
+        self._futures.append(future)
+        return future
 
     def stop(self) -> list[Future[Any]]:
         """Hand out no more; returns the futures of those that were."""
-        with self._lock:
-            self._stopped = True
+        _native.holding(self._lock, setattr, self, "_stopped", True)
         return self._futures
 
 

@@ -6,9 +6,11 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
+from .. import _native
 from ._jobs import MapResult
 from ._wire import KIND, MAP
 
@@ -21,12 +23,11 @@ def show_progress(job: MapResult[Any], total: int, label: str) -> None:
     lock = threading.Lock()
 
     def advance(items: int) -> None:
-        with lock:
-            bar.update(items)
-            if bar.n >= total:
-                bar.close()
+        bar.update(items)
+        if bar.n >= total:
+            bar.close()
 
-    job.on_progress = advance
+    job.on_progress = partial(_native.holding, lock, advance)
     job.attended = True  # somebody has to read outcomes even if nobody waits for them
 
 

@@ -272,10 +272,7 @@ class Engine:
             while not ready():
                 if deadline is not None:
                     left = max(0.0, deadline - time.monotonic())
-                with self._turn as mine:
-                    if mine and not ready():  # else somebody read for us before it was our turn
-                        self._read(left)
-                if not mine:
+                if not self._turn.run(self._read_for, ready, left):
                     self._sleep(ready, latches, left)
                 if left == 0.0:
                     return ready()
@@ -294,9 +291,7 @@ class Engine:
         """Settle what has come, without waiting."""
         if self._pid != os.getpid():
             return
-        with self._turn as mine:
-            if mine:
-                self._read(0.0)
+        self._turn.run(self._read, 0.0)
         self._wake_interrupted()
 
     def _wake_interrupted(self) -> None:
@@ -304,6 +299,11 @@ class Engine:
         for, so that it has to look."""
         if self._turn.here():
             self.wire.mark(0)
+
+    def _read_for(self, ready: Callable[[], bool], timeout: float | None) -> None:
+        """Read what somebody waits for, unless others did before it was our turn."""
+        if not ready():
+            self._read(timeout)
 
     def _read(self, timeout: float | None) -> None:
         """Wait for outcomes, and settle them."""

@@ -87,21 +87,23 @@ class Stream(Retries):
         self._submit(lambda: self.id in self._engine.jobs)
 
     def _submit(self, more: Callable[[], bool]) -> None:
-        with self._submitting:
-            while not self.exhausted and more():
-                try:
-                    chunk = tuple(islice(self._items, self.chunksize))
-                    if chunk:
-                        self._submit_chunk(chunk)
-                    else:
-                        self._end()
-                except Exception as e:  # the iterable's: the iterator raises it when all good results are returned
-                    self.error = e
+        _native.holding(self._submitting, self._submit_while, more)
+
+    def _submit_while(self, more: Callable[[], bool]) -> None:
+        while not self.exhausted and more():
+            try:
+                chunk = tuple(islice(self._items, self.chunksize))
+                if chunk:
+                    self._submit_chunk(chunk)
+                else:
                     self._end()
-                except BaseException as e:  # an interrupt: nobody knows what of this chunk is submitted
-                    self._engine.drop(self.id)
-                    self.abandon(e, tell=False)
-                    raise
+            except Exception as e:  # the iterable's: the iterator raises it when all good results are returned
+                self.error = e
+                self._end()
+            except BaseException as e:  # an interrupt: nobody knows what of this chunk is submitted
+                self._engine.drop(self.id)
+                self.abandon(e, tell=False)
+                raise
 
     def _submit_chunk(self, chunk: tuple[Any, ...]) -> None:
         index = self.submitted
@@ -126,17 +128,20 @@ class Stream(Retries):
         return piece_name(self._func, first, first + self.chunksize, items)
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
-        with self._settling:
-            if index in self._under_way:
-                if index not in self._results:  # else it was just settled, and an interrupt came
-                    self._results[index] = ok, _each_once(value) if ok and self.chunksize > 1 else value
-                    if self._arrived is not None:
-                        self._arrived.append(index)
-                self._under_way.pop(index, None)
-                if self.pieces is not None:
-                    self.pieces.pop(index, None)
-                self._wake()
+        _native.holding(self._settling, self._settle, index, ok, value)
         return self.exhausted and not self._under_way
+
+    def _settle(self, index: int, ok: bool, value: Any) -> None:
+        if index not in self._under_way:
+            return
+        if index not in self._results:  # else it was just settled, and an interrupt came
+            self._results[index] = ok, _each_once(value) if ok and self.chunksize > 1 else value
+            if self._arrived is not None:
+                self._arrived.append(index)
+        self._under_way.pop(index, None)
+        if self.pieces is not None:
+            self.pieces.pop(index, None)
+        self._wake()
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
         self.error = exc
@@ -240,13 +245,13 @@ class IMapIterator(Generic[T]):
 
     def _find(self, here: int, deadline: float | None) -> None:
         """Keep the next outcome for this thread. Raises StopIteration or TimeoutError."""
-        with self._turn as mine:
-            if mine:
-                self._kept[here] = self._next(deadline)  # whole, from its leaving the chunk or the stream
-        if not mine:
+        if not self._turn.run(self._keep_next, here, deadline):
             self._wait_for_turn(here, deadline)
         elif self._waiting:
             self._engine.wake(self._stream.latches)
+
+    def _keep_next(self, here: int, deadline: float | None) -> None:
+        self._kept[here] = self._next(deadline)  # whole, from its leaving the chunk or the stream
 
     def _wait_for_turn(self, here: int, deadline: float | None) -> None:
         self._waiting.append(here)

@@ -1,0 +1,150 @@
+"""A signal handler that raises (Ctrl-C does) may come at any bytecode: what it leaves can be used, by others too, and
+nothing is lost. From Python 3.14 on one may come between `with lock` and its body."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from alarms import Alarm, insist, interrupt
+
+import lightwork as mp
+from lightwork import _native, futures
+from lightwork.context import BaseContext
+
+SOON = 20
+
+
+def harass(work: Callable[[], object], rings: int = 300) -> None:
+    """Call it again and again, interrupted, until so many alarms have rung."""
+    with Alarm(interrupt, 5e-5) as alarm:
+        while alarm.rung < rings:
+            try:
+                alarm.set()
+                while not alarm.off:
+                    work()
+            except KeyboardInterrupt:
+                pass
+
+
+def can_be_had(lock: Any) -> bool:
+    """Can another thread have it?"""
+
+    def take() -> bool:
+        taken: bool = lock.acquire(False)
+        if taken:
+            lock.release()
+        return taken
+
+    t = mp.Thread(target=take)
+    t.start()
+    return t.result(SOON) is True
+
+
+@pytest.mark.parametrize("make", [threading.Lock, threading.RLock, mp.Lock, mp.RLock, mp.Semaphore])
+def test_a_lock_held_for_a_call_can_be_had_afterwards(make: Callable[[], Any]) -> None:
+    lock, calls = make(), []
+    harass(lambda: _native.holding(lock, calls.append, 1))
+    assert calls
+    assert can_be_had(lock)
+
+
+def test_holding_calls_as_with_does() -> None:
+    lock = threading.Lock()
+
+    def look(*args: int) -> tuple[int, ...]:
+        assert lock.locked()
+        return args
+
+    assert _native.holding(lock, look, 1, 2) == (1, 2)
+    with pytest.raises(ZeroDivisionError):
+        _native.holding(lock, divmod, 1, 0)
+    assert not lock.locked()
+    with pytest.raises(AttributeError, match="__exit__"):
+        _native.holding(None, look)  # type: ignore[type-var]
+
+
+def test_values_can_be_had_afterwards(ctx: BaseContext) -> None:
+    value, array = ctx.Value("i", 0), ctx.Array("i", 4)
+
+    def use() -> None:
+        value.value = 1
+        array[0] = value.value
+
+    harass(use)
+    assert can_be_had(value.get_lock())
+    assert can_be_had(array.get_lock())
+    p = ctx.Process(target=count_on, args=(value, array))
+    p.start()
+    p.result(SOON)
+    assert (value.value, array[0]) == (2, 2)
+
+
+def count_on(value: Any, array: Any) -> None:
+    value.value += 1
+    array[0] += 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what hits a destructor is only printed
+def test_a_pool_can_be_ended_afterwards(ctx: BaseContext) -> None:
+    pool = ctx.Pool(1)
+    harass(lambda: pool.apply(abs, (-1,)), 100)
+    harass(lambda: next(pool.imap(abs, [-1])), 100)
+    assert pool.apply_async(abs, (-2,)).get(SOON) == 2
+    assert list(pool.imap(abs, [-3])) == [3]
+    pool.terminate()
+    pool.join()
+
+
+def test_an_executor_goes_on_afterwards(ctx: BaseContext) -> None:
+    with futures.ProcessPoolExecutor(1, ctx) as executor:
+        assert executor.submit(abs, -1).result(SOON) == 1
+        harass(lambda: executor.submit(abs, -1), 100)
+        assert executor.submit(abs, -2).result(SOON) == 2
+
+
+def test_an_interrupted_join_loses_no_exit_code_and_no_outcome(ctx: BaseContext) -> None:
+    with Alarm(interrupt, 5e-4) as alarm:
+        for n in range(20):
+            leaves, returns = ctx.Process(target=os._exit, args=(n,)), ctx.Process(target=abs, args=(-n,))
+            leaves.start()
+            returns.start()
+            insist(leaves.join, alarm)
+            assert insist(returns.result, alarm) == n
+            assert (leaves.exitcode, returns.exitcode) == (n, 0)
+
+
+def test_a_signal_handler_may_ask_for_children_while_they_are_joined(ctx: BaseContext) -> None:
+    asked = []
+
+    def ask() -> None:
+        asked.append([p.exitcode for p in (*mp.active_children(), joined)])
+        alarm.set()
+
+    joined = ctx.Process(target=abs, args=(1,))
+    joined.start()
+    with Alarm(ask, 1e-4) as alarm:
+        alarm.set()
+        joined.join()
+        for _ in range(10):
+            p = ctx.Process(target=abs, args=(1,))
+            p.start()
+            while p.is_alive():
+                pass
+            assert p.exitcode == 0
+    assert len(asked) > 20
+
+
+def test_a_child_that_ends_is_asked_for_in_its_signal_s_handler(ctx: BaseContext) -> None:
+    ended: list[Any] = []
+    before = signal.signal(signal.SIGCHLD, lambda *_: ended.append(mp.active_children()))
+    try:
+        for n in range(10):
+            p = ctx.Process(target=os._exit, args=(n,))
+            p.start()
+            p.join()
+            assert p.exitcode == n
+    finally:
+        signal.signal(signal.SIGCHLD, before)

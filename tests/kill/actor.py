@@ -14,10 +14,12 @@ import struct
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lightwork import _native as native
+from lightwork import launch
 
 #: Seconds that a process may take for what it does, whatever it comes upon: a sleeper's longest slice is 0.4 s, and a
 #: look at the members comes with it.
@@ -49,10 +51,26 @@ class Note:
         self("began with", *(0 if in_children else n for n in native.kill_points().values()))
         native.kill_at(self._point, self._nth, self.words, in_children)
 
+    def arm_arrivals(self) -> None:
+        """From here on children started by spawn or a forkserver may die, once they come to what makes them members."""
+        self("began with", *(0 for _ in native.kill_points()))
+        words = f"os.open('/proc/{os.getpid()}/fd/{self.words}', os.O_RDWR)"
+        arm = f"__import__('lightwork._native')._native.kill_at({self._point!r}, {self._nth}, {words})"
+        launch._ARRIVE = f"[(os := __import__('os')), {arm}, {launch._ARRIVE}][2]"
+
+    @property
+    def passages_of_child(self) -> Callable[[], None]:
+        """`passages`, for a child that has none of our descriptors."""
+        return partial(_passages, f"/proc/{os.getpid()}/fd/{self.words}")
+
     def passages(self) -> None:
         """What a dying process writes, without dying; written again later it takes this back."""
         passages = native.kill_points().values()
         os.pwrite(self.words, struct.pack(f"{len(passages) + 1}Q", *passages, 0), 0)
+
+
+def _passages(path: str) -> None:
+    Note(-1, os.open(path, os.O_RDWR), "", 0).passages()
 
 
 class Actor:

@@ -96,6 +96,26 @@ class Birth(Start):
         return [("wrong", what) for what in actors["victim"].noted("wrong")] + super().judge(actors)
 
 
+class SpawnedBirth(Birth):
+    """The same under spawn: the child dies on its way from its first step in our module to its target's end."""
+
+    name = "Process, being born, spawn"
+    context = lightwork.get_context("spawn")
+
+    def act(self, note: Note) -> None:
+        note.arm_arrivals()
+        p = self.context.Process(target=note.passages_of_child)
+        p.start()
+        p.join(LIMIT * 2 / 3)
+        if p.exitcode is None:
+            note("wrong", "the child did not end, or its end was not noticed")
+
+
+class ServedBirth(SpawnedBirth):
+    name = "Process, being born, forkserver"
+    context = lightwork.get_context("forkserver")
+
+
 def work(number: int) -> bytes:
     """More than a slot holds."""
     _note.passages()
@@ -173,4 +193,4 @@ class PoolsOwner(Worker):
         return [fault for results in actors["victim"].noted("results") for fault in self.judge_results(results)]
 
 
-OPERATIONS = [Arrays, Primitives, Start, Spawn, Birth, Worker, PoolsOwner]
+OPERATIONS = [Arrays, Primitives, Start, Spawn, Birth, SpawnedBirth, ServedBirth, Worker, PoolsOwner]

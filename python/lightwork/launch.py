@@ -81,7 +81,7 @@ class _Launch:
         try:
             super().__init__(process_obj)  # type: ignore[call-arg]
         except BaseException:
-            _native.child_started(0)
+            _native.child_started(getattr(self, "pid", None) or 0)
             raise
         if self.pid:
             _native.child_started(self.pid)

@@ -167,12 +167,7 @@ class Condition:
         if isinstance(self._lock, (Lock, RLock)):
             assert self._lock._is_mine(), "must acquire() condition before using wait()"
             return self._waiters.wait_with(self._lock, timeout)
-        place = self._waiters.enter()  # some other object with acquire() and release()
-        self._lock.release()
-        try:
-            return self._waiters.wait(place, timeout)
-        finally:
-            self._lock.acquire()
+        return self._waiters.wait_with_other(self._lock, timeout)
 
     def notify(self, n: int = 1) -> None:
         """Wake up to `n` waiters. Raises AssertionError if the caller does not hold the lock."""
@@ -239,36 +234,24 @@ class Barrier(SharedCell, _native.Barrier):
         of a process that waits, by a time-out (seconds) or a failing action of anyone. Its text says which, as far as
         that is known here.
         """
-        arrival = self._arrive()
-        if arrival is None:
-            raise threading.BrokenBarrierError(f"the barrier was broken before: {_BREAKERS}; reset() makes it whole")
-        index, place, last = arrival
-        if last:
-            self._finish(place)
-            return index
         if timeout is None:
             timeout = self._timeout
         start = time.monotonic()
-        if not self._wait(place, timeout):
-            raise threading.BrokenBarrierError(self._what_broke_it(timeout, time.monotonic() - start))
-        return index
+        index, broke = self._meet(self._action, timeout)
+        if broke is None:
+            return index
+        raise threading.BrokenBarrierError(self._what_broke_it(broke, timeout, time.monotonic() - start))
 
-    def _what_broke_it(self, timeout: float | None, waited: float) -> str:
+    def _what_broke_it(self, broke: str, timeout: float | None, waited: float) -> str:
+        if broke == "before":
+            return f"the barrier was broken before: {_BREAKERS}; reset() makes it whole"
+        if broke == "action":
+            return f"the barrier broke while the action ran: {_BREAKERS}"
         if not self.broken:
             return "the barrier was reset while this party waited in it"
         if timeout is not None and waited >= timeout:
             return f"not all {self.parties} parties came within {timeout} s, which breaks the barrier"
         return f"the barrier broke while this party waited in it: {_BREAKERS}"
-
-    def _finish(self, place: int) -> None:
-        try:
-            if self._action:
-                self._action()
-        except BaseException:
-            self._fail(place)
-            raise
-        if not self._pass(place):
-            raise threading.BrokenBarrierError(f"the barrier broke while the action ran: {_BREAKERS}")
 
     def __repr__(self) -> str:
         state = "broken" if self.broken else f"waiters={self.n_waiting}/{self.parties}"

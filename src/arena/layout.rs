@@ -21,7 +21,7 @@ pub const MEMBERS_AT: u64 = GRANULE;
 pub const DESCRIPTORS_AT: u64 = MEMBERS_AT + MEMBERS as u64 * MEMBER;
 pub const MAGIC: u64 = 0x6b72_6f77_7468_676c; // "lghtwork"
 /// Changes with the layout: a family never mixes two versions of the package.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 /// Size classes of large blocks: four to a doubling, so at most a fifth is lost to rounding.
 pub const RUN_CLASSES: usize = 96;
 
@@ -42,7 +42,10 @@ pub struct Header {
     pub stamps: AtomicU64,
     /// When somebody last looked at all members (monotonic clock).
     pub swept: AtomicU64,
-    _pad: [u64; 6],
+    /// The namespaces of the family's first member, and whether there was ever one of others: `members`.
+    pub place: AtomicU64,
+    pub places: AtomicU64,
+    _pad: [u64; 4],
     pub heap_lock: OwnerLock,
     /// Of the tables of who holds which shared array.
     pub lease_lock: OwnerLock,

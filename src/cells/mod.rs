@@ -40,6 +40,8 @@ pub struct Handle {
 
 /// This process's side of a cell.
 pub struct Local {
+    /// The cell's first word, without its flags.
+    ident: u64,
     handles: u32,
     /// Made here at this time of the birth clock; None for cells that came in a pickle.
     created: Option<u64>,
@@ -101,7 +103,8 @@ fn child_began() {
 /// A cell that its creator dropped while processes lived that could have inherited it.
 pub struct Limbo {
     offset: u64,
-    stamp: u64,
+    /// The cell's first word, without its flags: the block may be another's by now, if the last to let go freed it.
+    ident: u64,
     created: u64,
     dropped: u64,
     destroy: fn(u64),
@@ -113,13 +116,18 @@ const PATIENCE: usize = 64;
 /// Pickled otherwise than for a child's start or into a message of ours: who has it is unknown, so it stays.
 const ESCAPED: u64 = 1 << 55;
 
-const STAMP: u64 = leases::DROPPED - 1;
+const FLAGS: u64 = ESCAPED | leases::DROPPED;
 
 /// The first word of each cell: kind (63..56), ESCAPED (55), DROPPED (54, see `leases`), stamp (53..0); 0 once the cell is
 /// gone.
 fn ident(offset: u64) -> &'static AtomicU64 {
     // SAFETY: every cell starts with this word, at an offset that `create` or `blocks::is_block` vouched for.
     unsafe { &*layout::at::<AtomicU64>(offset) }
+}
+
+/// A cell's first word, without its flags.
+fn named(kind: Kind, stamp: u64) -> u64 {
+    (kind as u64) << 56 | stamp
 }
 
 /// A new cell of `bytes` zeroed bytes (its first word included).
@@ -136,6 +144,7 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
         let mut cells = cells();
         let created = cells.now();
         let local = Local {
+            ident: named(kind, stamp),
             handles: 1,
             created: Some(created),
             leased: false,
@@ -149,7 +158,7 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
         made_at(offset).store(created, Relaxed);
     }
     kill_point!("cells.make.1");
-    ident(offset).store((kind as u64) << 56 | stamp, Release);
+    ident(offset).store(named(kind, stamp), Release);
     kill_point!("cells.make.2");
     blocks::set_state(offset, blocks::CELL); // [make.commit] the maker's death frees it until here
     kill_point!("cells.make.commit");
@@ -161,7 +170,7 @@ pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
     if h.stamp >= leases::DROPPED || layout::base().is_null() || !blocks::is_block(h.offset, bytes) {
         return false;
     }
-    if ident(h.offset).load(Acquire) & !(ESCAPED | leases::DROPPED) != (kind as u64) << 56 | h.stamp {
+    if ident(h.offset).load(Acquire) & !FLAGS != named(kind, h.stamp) {
         return false;
     }
     cells()
@@ -169,6 +178,7 @@ pub fn attach(kind: Kind, h: Handle, bytes: u64) -> bool {
         .entry(h.offset)
         .and_modify(|l| l.handles += 1)
         .or_insert(Local {
+            ident: named(kind, h.stamp),
             handles: 1,
             created: None,
             leased: false,
@@ -195,15 +205,20 @@ pub fn lease(h: Handle, bytes: u64) -> Result<bool, Full> {
     Ok(true)
 }
 
-/// A message's buffer, whose claim is over, is a cell of this process from now on.
-pub fn adopt(offset: u64) {
+/// The birth clock for what comes to this process now.
+pub fn now() -> u64 {
+    cells().now()
+}
+
+/// A message's buffer, whose claim is over, is a cell of this process from now on; it came at the time `created`.
+pub fn adopt(offset: u64, created: u64) {
     let mut cells = cells();
-    let created = cells.now();
     blocks::set_birth(offset, created); // [keep.1]
     kill_point!("cells.keep.1");
     blocks::set_state(offset, blocks::CELL); // [keep.commit]
     kill_point!("cells.keep.commit");
     let local = Local {
+        ident: ident(offset).load(Acquire) & !FLAGS,
         handles: 1,
         created: Some(created),
         leased: false,
@@ -245,7 +260,7 @@ pub fn release(offset: u64) {
         }
         if leases::is_sent(offset) {
             drop(cells);
-            release_sent(offset, id & STAMP, l);
+            release_sent(offset, l);
             return;
         }
     }
@@ -261,24 +276,33 @@ pub fn release(offset: u64) {
         gone(offset, l.destroy);
         return;
     }
-    cells.limbo.push(Limbo {
+    let entry = Limbo {
         offset,
-        stamp: id & STAMP,
+        ident: l.ident,
         created,
         dropped,
         destroy: l.destroy,
-    });
-    let full = cells.limbo.len() >= PATIENCE && cells.limbo.len().is_power_of_two();
+    };
     drop(cells);
-    if full || blocks::size(offset) >= 1 << 20 {
+    into_limbo(entry);
+}
+
+fn into_limbo(entry: Limbo) {
+    let large = blocks::size(entry.offset) >= 1 << 20;
+    let full = {
+        let limbo = &mut cells().limbo;
+        limbo.push(entry);
+        limbo.len() >= PATIENCE && limbo.len().is_power_of_two()
+    };
+    if full || large {
         empty_limbo();
     }
 }
 
 /// The last handle object of this process to a shared array that was sent is gone.
-fn release_sent(offset: u64, stamp: u64, local: Local) {
+fn release_sent(offset: u64, local: Local) {
     let dropped = members::births();
-    let _g = leases::lock();
+    let g = leases::lock();
     if let Some(again) = cells().held.get_mut(&offset) {
         again.created = again.created.or(local.created); // a message brought it while we waited for the lock
         return;
@@ -294,14 +318,21 @@ fn release_sent(offset: u64, stamp: u64, local: Local) {
     if leases::is_orphaned(offset, made, local.created.map(|_| dropped)) {
         gone(offset, leases::destroy);
     } else if let Some(created) = local.created {
-        cells().limbo.push(Limbo {
+        drop(g);
+        into_limbo(Limbo {
             offset,
-            stamp,
+            ident: local.ident,
             created,
             dropped,
             destroy: leases::destroy,
         });
     }
+}
+
+/// Is this cell, which we made, there still? A shared array that was sent is freed by whoever holds it last, and its block
+/// may carry anything since; nobody else frees what is ours.
+fn is_there(e: &Limbo) -> bool {
+    blocks::word_at(e.offset) == members::me().word(blocks::CELL) && ident(e.offset).load(Acquire) & !FLAGS == e.ident
 }
 
 /// The third word of a Memory cell: when it was made, on the birth clock.
@@ -321,20 +352,20 @@ fn free_from_limbo() -> bool {
         let mut cells = cells();
         let mut waiting = std::mem::take(&mut cells.limbo);
         waiting.retain(|e| {
-            // Sent on by an heir: somebody unknown may have it. And if it came back to us, it is held again.
-            let back = cells.held.get_mut(&e.offset);
+            // If it came back to us, it is held again. Sent on by an heir: somebody unknown may have it.
+            let back = cells.held.get_mut(&e.offset).filter(|local| local.ident == e.ident);
             if let Some(local) = back {
                 (local.created, local.destroy) = (Some(e.created), e.destroy);
                 return false;
             }
-            !escaped(e.offset)
+            is_there(e) && !escaped(e.offset)
         });
         waiting
     };
     let mut freed = false;
     for e in waiting {
-        let _g = leases::lock(); // a shared array that was sent is freed by whoever holds it last
-        if ident(e.offset).load(Acquire) & STAMP != e.stamp {
+        let _g = leases::lock();
+        if !is_there(&e) {
             continue;
         }
         if leases::is_held(e.offset) || members::heirs_alive(e.created, Some(e.dropped)) {

@@ -8,12 +8,12 @@
 //!
 //! A row has one writer at a time: its worker; after that one's death, and before the next one starts, the pool. A death
 //! changes nothing: a `task` that is not 0 is what the dead one had, the rest of the row belongs to it. A reader of a
-//! living worker's row that must not mix two tasks reads `task` and `since` again afterwards.
+//! living worker's row that must not mix two tasks reads `task`, `at` and `since` again afterwards.
 
 use super::{Handle, Kind, create};
 use crate::arena::{Full, layout};
 use crate::sys::clock;
-use std::sync::atomic::{AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicU64, Ordering::*, fence};
 
 /// 64 bytes: workers do not disturb each other.
 #[repr(C, align(64))]
@@ -63,6 +63,7 @@ pub type Report = (u64, u64, (u64, u64), u64, bool, u64, u64);
 impl Row {
     pub fn claim(&self, job: u64, index: u64) {
         let now = clock::now();
+        fence(Release); // pairs with [read]: who sees anything of this claim sees that the last one is over
         self.index.store(index, Relaxed);
         self.at.store(1, Relaxed);
         self.began.store(now, Relaxed);
@@ -73,8 +74,8 @@ impl Row {
     }
 
     pub fn progress(&self, first: u32, count: u32) {
-        self.at.store((first as u64) << 32 | count as u64, Relaxed);
-        self.since.store(clock::now(), Release);
+        self.since.store(clock::now(), Relaxed); // first: the new items are not as old as the last ones
+        self.at.store((first as u64) << 32 | count as u64, Release);
     }
 
     /// (job, index) of the claim.
@@ -109,10 +110,10 @@ impl Row {
     /// (job, index, (first item, how many), nanoseconds on these, ready, done, busy).
     pub fn read(&self) -> Report {
         loop {
-            let (task, since) = (self.task.load(Acquire), self.since.load(Acquire));
-            let (index, at) = (self.index.load(Relaxed), self.at.load(Relaxed));
-            std::sync::atomic::fence(Acquire);
-            if (self.task.load(Relaxed), self.since.load(Relaxed)) == (task, since) {
+            let (task, at) = (self.task.load(Acquire), self.at.load(Acquire));
+            let (index, since) = (self.index.load(Relaxed), self.since.load(Relaxed));
+            fence(Acquire); // [read]
+            if (self.task.load(Relaxed), self.at.load(Relaxed), self.since.load(Relaxed)) == (task, at, since) {
                 let age = clock::now().saturating_sub(since);
                 let ready = self.ready.load(Acquire) != 0;
                 let (done, busy) = (self.done.load(Relaxed), self.busy.load(Relaxed));

@@ -4,6 +4,7 @@ use crate::arena::layout::{self, MEMBERS};
 use crate::sync::member::STATE;
 use crate::sync::{self, Member};
 use crate::sys;
+use crate::sys::process::Mark;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering::*};
 
@@ -26,10 +27,19 @@ pub struct Row {
     parent: AtomicU64,
     /// When this member was reserved, on the family's birth clock.
     birth: AtomicU64,
-    /// Its process's start time; 0: not known.
+    /// Of its process: `sys::process::Mark`; 0: not known.
     start: AtomicU64,
-    /// Its pid, under the generation that it belongs to: the pid of the row's last user must not speak for the next.
+    stack: AtomicU64,
+    /// Its pid as it sees it itself, under the generation that it belongs to: the pid of the row's last user must not speak for
+    /// the next. `place`, stored before it: in which namespaces.
     life: AtomicU64,
+    place: AtomicU64,
+    /// The same as its parent sees it.
+    outer: AtomicU64,
+    outer_place: AtomicU64,
+    /// Not 0: reserved by one that inherited nothing (a forkserver). All that this member could inherit is that one's, and
+    /// what it got for its start; for that the row speaks which the starter reserved.
+    served: AtomicU64,
     name: [AtomicU8; NAME],
 }
 
@@ -37,6 +47,8 @@ pub struct Row {
 #[repr(C)]
 pub struct Private {
     pub me: AtomicU64,
+    /// `sys::process::namespaces`; 0: not asked yet.
+    place: AtomicU64,
     /// `arena::heap`'s and `cells`' own.
     pub heap: Place,
     pub cells: Place,
@@ -129,8 +141,28 @@ impl std::fmt::Display for Crowded {
     }
 }
 
+/// The namespaces of this process, which no process ever leaves.
+fn here() -> u64 {
+    let place = &private().place;
+    match place.load(Relaxed) {
+        0 => {
+            let asked = sys::process::namespaces();
+            place.store(asked, Relaxed);
+            asked
+        }
+        known => known,
+    }
+}
+
 /// Reserve a free row as an embryo; sweeps the dead once if none is free.
 fn reserve(parent: u64) -> Result<Member, Crowded> {
+    let h = layout::header();
+    if h.place
+        .compare_exchange(0, here(), AcqRel, Acquire)
+        .is_err_and(|first| first != here())
+    {
+        h.places.store(1, Release); // before the row is UNBORN: its word has no room for where its pid is from
+    }
     for attempt in 0..2 {
         for slot in 1..MEMBERS {
             let r = row(slot);
@@ -142,10 +174,13 @@ fn reserve(parent: u64) -> Result<Member, Crowded> {
             let unborn = (generation as u64) << 32 | (sys::process::pid() as u64) << 8 | UNBORN;
             if r.ident.compare_exchange(word, unborn, AcqRel, Relaxed).is_ok() {
                 kill_point!("members.reserve.1");
-                let h = layout::header();
                 h.rows.fetch_max(slot as u64 + 1, AcqRel); // before the tick: who has seen that sees the row, too
                 r.start.store(0, Relaxed);
+                r.stack.store(0, Relaxed);
                 r.name[0].store(0, Relaxed);
+                let inherited_nothing = |parent: Member| row(parent.slot()).birth.load(Acquire) == 0;
+                let served = Member::of(parent).is_some_and(inherited_nothing);
+                r.served.store(served as u64, Relaxed);
                 r.parent.store(parent, Relaxed);
                 kill_point!("members.reserve.2");
                 r.birth.store(h.births.fetch_add(1, AcqRel) + 1, Release);
@@ -171,7 +206,8 @@ fn named(ident: u64) -> Option<Member> {
 /// A row that was taken and not written by a process that died is free again. Nobody had its name, so nothing has to be
 /// looked for.
 fn free_unborn(slot: usize, ident: u64) {
-    if !sys::process::is_alive((ident >> 8) as u32 & 0xff_ffff, 0) {
+    let by = (ident >> 8) as u32 & 0xff_ffff;
+    if layout::header().places.load(Acquire) == 0 && !sys::process::is_alive(by, Mark::default()) {
         let free = Member::new(slot, (ident >> 32) as u32).word(FREE);
         let _ = row(slot).ident.compare_exchange(ident, free, AcqRel, Relaxed);
         kill_point!("members.unborn.1");
@@ -184,9 +220,7 @@ fn adopt(m: Member) -> Option<Member> {
     if r.ident.load(Acquire) != m.word(EMBRYO) {
         return None;
     }
-    let pid = sys::process::pid();
-    r.start.store(sys::process::start_time(pid).unwrap_or(0), Relaxed);
-    r.life.store(life(m, pid), Release);
+    live_in(m);
     kill_point!("members.join.1");
     r.ident
         .compare_exchange(m.word(EMBRYO), m.word(ALIVE), AcqRel, Relaxed)
@@ -201,6 +235,15 @@ fn adopt(m: Member) -> Option<Member> {
             Member::of(first)
         }
     }
+}
+
+/// This process is the one that row `m` was reserved for.
+fn live_in(m: Member) {
+    let (r, mark) = (row(m.slot()), Mark::mine());
+    r.start.store(mark.start, Relaxed);
+    r.stack.store(mark.stack, Relaxed);
+    r.place.store(here(), Relaxed);
+    r.life.store(pid_under(m, sys::process::pid()), Release);
 }
 
 /// Become a member, if this process is none yet.
@@ -241,54 +284,90 @@ pub fn child_started(pid: u32) {
     let Some(m) = Member::of(RESERVED.replace(0)) else {
         return;
     };
-    let r = row(m.slot());
     if pid == 0 {
-        let _ = r.ident.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
+        let embryo = &row(m.slot()).ident;
+        let _ = embryo.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
     } else {
-        let before = r.life.load(Acquire);
-        if r.ident.load(Acquire) == m.word(EMBRYO) {
-            let _ = r.life.compare_exchange(before, life(m, pid), AcqRel, Relaxed);
-        }
+        note_child(m, pid);
     }
     kill_point!("members.started.1");
+}
+
+/// Our child, for which row `m` was reserved, has this pid.
+fn note_child(m: Member, pid: u32) {
+    let r = row(m.slot());
+    r.outer_place.store(here(), Relaxed);
+    r.outer.store(pid_under(m, pid), Release);
 }
 
 /// This thread has forked, and nobody says what pid the child has: note it, so that its death is seen even if it never gets
 /// to its row.
 pub fn child_forked() {
     let Some(m) = Member::of(RESERVED.get()) else { return };
-    let r = row(m.slot());
-    let before = r.life.load(Acquire);
-    let Some(pid) = sys::process::youngest_child() else {
-        return;
+    let Ok(youngest) = sys::process::youngest_child() else {
+        return; // whoever knows the pid will say it
     };
-    if r.ident.load(Acquire) != m.word(EMBRYO) {
-        return; // it has got there
-    }
-    let known = (1..layout::header().rows.load(Acquire) as usize)
-        .any(|slot| slot != m.slot() && named(row(slot).ident.load(Acquire)).and_then(pid_of) == Some(pid));
-    if known {
-        // An older child: this one was reaped already, or there is none.
-        let _ = r.ident.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
-    } else {
-        let _ = r.life.compare_exchange(before, life(m, pid), AcqRel, Relaxed);
+    RESERVED.set(0);
+    let known = |pid| {
+        (1..layout::header().rows.load(Acquire) as usize).any(|slot| {
+            slot != m.slot()
+                && named(row(slot).ident.load(Acquire))
+                    .and_then(seen)
+                    .is_some_and(|(p, _)| p == pid)
+        })
+    };
+    match youngest {
+        Some(pid) if !known(pid) => note_child(m, pid),
+        // No child, or an older one: this one was reaped already, or there is none. (If it lives, it has got to its row.)
+        _ => {
+            let embryo = &row(m.slot()).ident;
+            let _ = embryo.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
+        }
     }
     kill_point!("members.started.1");
 }
 
-fn life(m: Member, pid: u32) -> u64 {
+fn pid_under(m: Member, pid: u32) -> u64 {
     (m.generation() as u64) << 32 | pid as u64
 }
 
-/// The pid of a member, if its row has it by now.
-fn pid_of(m: Member) -> Option<u32> {
-    let life = row(m.slot()).life.load(Acquire);
-    ((life >> 32) as u32 == m.generation()).then_some(life as u32)
+/// The pid that a word of this member's row holds, if it was written for this member.
+fn pid_in(word: &AtomicU64, m: Member) -> Option<u32> {
+    let pid = word.load(Acquire);
+    ((pid >> 32) as u32 == m.generation()).then_some(pid as u32)
 }
 
-/// In a spawned child: take the row that the parent reserved.
-pub fn take_row(word: u64) {
+/// The pid of a member in its own eyes, or else in its parent's, if its row has it by now.
+fn pid_of(m: Member) -> Option<u32> {
+    let r = row(m.slot());
+    pid_in(&r.life, m).or_else(|| pid_in(&r.outer, m))
+}
+
+/// The pid of a member in this process's eyes, if that can be known here, and what else tells it from others.
+fn seen(m: Member) -> Option<(u32, Mark)> {
+    let r = row(m.slot());
+    let by = |pid, place: &AtomicU64| pid_in(pid, m).filter(|_| place.load(Relaxed) == here());
+    let pid = by(&r.life, &r.place).or_else(|| by(&r.outer, &r.outer_place))?;
+    let mark = match pid_in(&r.life, m) {
+        Some(_) => Mark {
+            start: r.start.load(Relaxed),
+            stack: r.stack.load(Relaxed),
+        },
+        None => Mark::default(),
+    };
+    Some((pid, mark))
+}
+
+/// In a child that was not forked by its parent: take the row that the parent reserved. A forkserver's child has one already,
+/// and its parent's speaks for it as well: it may have what that one gave it.
+pub fn take_row(word: u64) -> Result<Member, Crowded> {
     RESERVED.set(word);
+    let me = join()?;
+    let reserved = Member::of(RESERVED.replace(0)).filter(|_| is_embryo(word));
+    if let Some(m) = reserved {
+        live_in(m);
+    }
+    Ok(me)
 }
 
 /// Is this member gone? Frees its row if so: from then on its generation alone says that it is dead.
@@ -301,8 +380,7 @@ pub fn is_dead(m: Member) -> bool {
     if word & !STATE != m.raw() || word & STATE == FREE {
         return true;
     }
-    let alive = |pid| sys::process::is_alive(pid, r.start.load(Acquire));
-    if pid_of(m).is_none_or(alive) {
+    if seen(m).is_none_or(|(pid, mark)| sys::process::is_alive(pid, mark)) {
         return false;
     }
     if r.ident.compare_exchange(word, m.word(FREE), AcqRel, Relaxed).is_ok() {
@@ -369,7 +447,9 @@ fn has_heir(created: u64, dropped: Option<u64>, counts: impl Fn(Member) -> bool)
             return word & STATE == UNBORN;
         };
         let (birth, parent) = (r.birth.load(Acquire), r.parent.load(Acquire));
-        let never = dropped.is_some_and(|d| m == mine || birth > d && parent == mine.raw());
+        let ours = parent == mine.raw();
+        let served = r.served.load(Acquire) != 0;
+        let never = dropped.is_some_and(|d| m == mine || if ours { birth > d } else { served });
         birth > created && !never && counts(m)
     });
     // Whoever was born meanwhile may be the child of one whom we came too late for, in a row that we had passed.
@@ -406,12 +486,12 @@ pub fn set_name(name: &str) {
     }
 }
 
-/// (state, pid or 0) of each row in use.
+/// (state, pid in our eyes or 0) of each row in use.
 #[cfg(feature = "kill_points")]
 pub fn rows_in_use() -> Vec<(u64, u32)> {
     (1..layout::header().rows.load(Acquire) as usize)
         .map(|slot| row(slot).ident.load(Acquire))
         .filter(|word| word & STATE != FREE)
-        .map(|word| (word & STATE, named(word).and_then(pid_of).unwrap_or(0)))
+        .map(|word| (word & STATE, named(word).and_then(seen).map_or(0, |(pid, _)| pid)))
         .collect()
 }

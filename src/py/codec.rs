@@ -17,6 +17,7 @@
 use super::handle::arena_full;
 use super::parcel::{self, Enclosed};
 use crate::arena::{self, blocks};
+use crate::members;
 use crate::queue::{Claim, INLINE};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyUnicodeDecodeError};
@@ -113,8 +114,12 @@ impl Letter {
 }
 
 impl Drop for Letter {
+    /// A forked child's copy is nothing of its own.
     fn drop(&mut self) {
-        self.0.discard();
+        let mine = |b| blocks::word_at(b) == members::me().word(blocks::LETTER);
+        if self.0.block().is_some_and(mine) {
+            self.0.discard();
+        }
     }
 }
 
@@ -522,7 +527,9 @@ fn unpickle<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
         true => loads.call1((&view,)),
         false => {
             let kwargs = PyDict::new(py);
-            kwargs.set_item("buffers", buffers)?;
+            if let Err(e) = kwargs.set_item("buffers", buffers) {
+                return Err(not_kept(py, claim, e));
+            }
             loads.call((&view,), Some(&kwargs))
         }
     };

@@ -160,6 +160,15 @@ pub fn waiting<R: Send>(py: Python<'_>, timeout: Option<f64>, f: impl FnOnce(&mu
     }
 }
 
+/// Of a wait that was interrupted, and no signal handler has raised.
+#[cold]
+pub fn forked_while_putting() -> PyErr {
+    PyRuntimeError::new_err(
+        "a signal handler forked this process in the middle of a put(): the message is the parent's, which goes on; end the \
+         child in the handler (os._exit), or put in it anew",
+    )
+}
+
 /// `block` and `timeout` as the stdlib reads them: what `waiting` takes. A NaN waits for nothing.
 pub fn patience(block: bool, timeout: Option<f64>) -> Option<f64> {
     if block {

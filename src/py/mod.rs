@@ -41,8 +41,7 @@ fn family() -> PyResult<(u64, i32)> {
 #[pyfunction]
 fn join_family(id: u64, fd: i32, row: u64) -> PyResult<()> {
     arena::family::join(fd, id).map_err(|e| PyOSError::new_err(e.to_string()))?;
-    members::take_row(row);
-    members::join().map_err(crowded)?;
+    members::take_row(row).map_err(crowded)?;
     if row == 0 {
         members::inherit_nothing();
     }

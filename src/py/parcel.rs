@@ -9,7 +9,9 @@ use super::memory::Memory;
 use crate::arena::{self, blocks};
 use crate::cells::parcel::{self, Entry, HEADER};
 use crate::cells::{self, Handle};
+use crate::members;
 use crate::queue::{Claim, INLINE, Payload};
+use crate::sync::Member;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -82,6 +84,9 @@ fn fill(py: Python<'_>, from: &PyBuffer<u8>) -> PyResult<Entry> {
 /// What came with a claimed message.
 #[derive(Default)]
 pub struct Enclosed {
+    /// When it came, on the birth clock, and to whom: a forked child's copy is nothing of its own.
+    came: u64,
+    receiver: Option<Member>,
     buffers: Vec<(Py<Memory>, bool)>,
     leases: Vec<Py<Memory>>,
 }
@@ -102,6 +107,9 @@ impl Enclosed {
                 })?;
                 enclosed.leases.push(Py::new(py, memory)?);
             } else {
+                if enclosed.buffers.is_empty() {
+                    (enclosed.came, enclosed.receiver) = (cells::now(), Some(members::me()));
+                }
                 parcel::take(entry);
                 enclosed
                     .buffers
@@ -135,8 +143,11 @@ impl Enclosed {
 
     /// The claim is over: the buffers are this process's.
     pub fn keep(self) {
+        if self.receiver.is_none_or(|receiver| receiver != members::me()) {
+            return;
+        }
         for (memory, _) in &self.buffers {
-            cells::adopt(memory.get().handle().offset);
+            cells::adopt(memory.get().handle().offset, self.came);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Queue and SimpleQueue: one ring, two signatures.
 
 use super::codec::{Letter, decode, encode};
-use super::handle::{Name, Share, arena_full, patience, share, truth, waiting, will_fit};
+use super::handle::{Name, Share, arena_full, forked_while_putting, patience, share, truth, waiting, will_fit};
 use crate::cells::Kind;
 use crate::members;
 use crate::queue::{Full, Ring};
@@ -73,6 +73,7 @@ fn put(py: Python<'_>, ring: &'static Ring, letter: Letter, block: bool, timeout
     let out = waiting(py, patience(block, timeout), |w| ring.put(letter.payload(), w))?;
     match out.map_err(|f| arena_full(py, f))? {
         Outcome::TimedOut => Err(queue_error(py, "Full")),
+        Outcome::Interrupted => Err(forked_while_putting()),
         _ => {
             letter.sent();
             Ok(())

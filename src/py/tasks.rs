@@ -5,11 +5,12 @@
 //! result queue, whatever dies. (In two of them for a moment: the outcome is what counts then.)
 
 use super::codec::{Letter, corrupt, encode, is_packed, not_kept, sealed, split, spread};
-use super::handle::{Name, Share, arena_full, patience, share, waiting};
+use super::handle::{Name, Share, arena_full, forked_while_putting, patience, share, waiting};
 use crate::cells::Kind;
 use crate::cells::rows::{self, Row};
 use crate::queue::{Claim, Ring};
 use crate::sync::Outcome;
+use crate::sys::process;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyTuple};
@@ -62,6 +63,33 @@ impl Rows {
         Ok(())
     }
 
+    /// Kill the worker in `slot`, a process (pid, its pidfd or -1 if none is to be had), unless it has come to something else
+    /// than this job, and this piece and these items of it where they are given. Returns whether it was killed.
+    ///
+    /// It is stopped for the look. Meanwhile it may hold a lock of the family, for which a thread of ours may wait while it
+    /// has the interpreter: so nothing in here needs that.
+    #[pyo3(signature = (slot, process, job, index = None, items = None))]
+    fn end_task(
+        &self,
+        py: Python<'_>,
+        slot: usize,
+        process: (u32, i32),
+        job: u64,
+        index: Option<u64>,
+        items: Option<(u64, u64)>,
+    ) -> PyResult<bool> {
+        let (row, (pid, pidfd)) = (self.row(slot)?, process);
+        py.detach(|| {
+            if !process::stop(pid, pidfd)? {
+                return Ok(false);
+            }
+            let now = row.read();
+            let same = now.0 == job && index.is_none_or(|i| i == now.1) && items.is_none_or(|i| i == now.2);
+            let signal = if same { process::SIGKILL } else { process::SIGCONT };
+            Ok(process::send_signal(pid, pidfd, signal)? && same)
+        })
+    }
+
     /// (job or 0, index, (first item, how many), nanoseconds on these, ready, tasks done, nanoseconds spent on them).
     fn read(&self, slot: usize) -> PyResult<rows::Report> {
         Ok(self.row(slot)?.read())
@@ -110,18 +138,22 @@ impl<'a> Head<'a> {
 
 /// Many numbers that still lie in their message: its receiver knows the list that they belong in.
 #[pyclass(frozen, module = "lightwork._native")]
-pub struct Packed(Claim);
+pub struct Packed {
+    claim: Claim,
+    /// The claim lies in it.
+    _queue: Share,
+}
 
 #[pymethods]
 impl Packed {
     /// Put them into `list`, from `start` on. Raises IndexError if it is too short.
     fn spread(&self, list: &Bound<'_, PyList>, start: usize) -> PyResult<()> {
-        spread(&self.0, list, start)
+        spread(&self.claim, list, start)
     }
 
     /// They as a list of their own.
     fn unpack<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(sealed(py, &self.0)?.1) // numbers: nothing comes with them
+        Ok(sealed(py, &self.claim)?.1) // numbers: nothing comes with them
     }
 }
 
@@ -207,13 +239,19 @@ impl TaskQueue {
         while let Some(c) = claim {
             let [job, index, tag, elapsed] = Head::read(split(&c)?.0)?.numbers;
             if is_packed(&c) {
-                sink.call1(((job, index, tag, elapsed, false, Bound::new(py, Packed(c))?),))?;
+                let packed = Packed {
+                    claim: c,
+                    _queue: self.share.again(),
+                };
+                sink.call1(((job, index, tag, elapsed, false, Bound::new(py, packed)?),))?;
             } else {
                 let (pickled, obj, enclosed) = match sealed(py, &c) {
                     Ok(found) => found,
                     Err(e) => return Err(not_kept(py, c, e)),
                 };
-                sink.call1(((job, index, tag, elapsed, pickled, obj),))?;
+                if let Err(e) = sink.call1(((job, index, tag, elapsed, pickled, obj),)) {
+                    return Err(not_kept(py, c, e));
+                }
                 drop(c);
                 enclosed.keep();
             }
@@ -232,7 +270,8 @@ impl TaskQueue {
         py.detach(|| self.ring.is_in_use())
     }
 
-    /// Take the tasks of these jobs out of the queue; returns the jobs of those that were there.
+    /// Take the tasks of these jobs out of the queue; returns the jobs of those that were there. (Of some, if shared memory
+    /// is so full that others cannot be passed over.)
     fn withdraw(&self, py: Python<'_>, jobs: &Bound<'_, PySet>) -> PyResult<Vec<u64>> {
         let jobs: std::collections::HashSet<u64> = jobs.extract()?;
         let ring = self.ring;
@@ -240,14 +279,18 @@ impl TaskQueue {
             let mut taken = Vec::new();
             for _ in 0..ring.len() {
                 let Some(claim) = ring.try_get().flatten() else { break };
-                match split(&claim).and_then(|(head, _)| Head::read(head)) {
-                    Ok(head) if jobs.contains(&head.numbers[0]) => taken.push(head.numbers[0]),
-                    _ => ring.put_back(claim)?,
+                let job = split(&claim)
+                    .and_then(|(head, _)| Head::read(head))
+                    .map(|head| head.numbers[0]);
+                match job {
+                    Ok(job) if jobs.contains(&job) => taken.push(job),
+                    _ if ring.put_back(claim).is_err() => break, // no room: the rest stays
+                    _ => {}
                 }
             }
-            Ok(taken)
+            taken
         });
-        taken.map_err(|full| arena_full(py, full))
+        Ok(taken)
     }
 
     fn _handle(&self, escapes: bool) -> Name {
@@ -261,7 +304,10 @@ impl TaskQueue {
             Some(Ok(())) => {}
             _ => {
                 let ring = self.ring;
-                waiting(py, None, |w| ring.put(letter.payload(), w))?.map_err(|full| arena_full(py, full))?;
+                let out = waiting(py, None, |w| ring.put(letter.payload(), w))?;
+                if out.map_err(|full| arena_full(py, full))? == Outcome::Interrupted {
+                    return Err(forked_while_putting());
+                }
             }
         }
         letter.sent();

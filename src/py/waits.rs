@@ -5,7 +5,6 @@ use super::locks::{Lock, inherited, without_lock};
 use crate::cells::Kind;
 use crate::cells::barrier::{Arrival, BarrierCell};
 use crate::cells::event::EventCell;
-use crate::cells::table::Entry;
 use crate::cells::waitlist::WaitList as Cell;
 use crate::sync::Outcome;
 use pyo3::exceptions::PyValueError;
@@ -65,21 +64,6 @@ impl Event {
 
     fn _handle(&self, escapes: bool) -> Name {
         self.share.name(escapes)
-    }
-}
-
-/// A place taken in a WaitList or Barrier: an address, good for one wait.
-#[derive(Clone, Copy)]
-struct Place(&'static Entry);
-
-impl Place {
-    fn to_int(self) -> usize {
-        self.0 as *const Entry as usize
-    }
-
-    fn from_int(address: usize) -> Self {
-        // SAFETY: the Python classes over this module hand back exactly what `to_int` gave them; entries stay mapped.
-        Place(unsafe { &*(address as *const Entry) })
     }
 }
 
@@ -143,18 +127,17 @@ impl WaitList {
         raised.map_or(Ok(told), Err)
     }
 
-    /// Take a place, while the condition's lock is held.
-    fn enter(&self, py: Python<'_>) -> PyResult<usize> {
-        self.cell
-            .enter()
-            .map(|e| Place(e).to_int())
-            .map_err(|f| arena_full(py, f))
-    }
-
-    /// Wait in the place until notified; False after `timeout` seconds. The place is given back in any case.
-    fn wait(&self, py: Python<'_>, place: usize, timeout: Option<f64>) -> PyResult<bool> {
-        let (cell, place) = (self.cell, Place::from_int(place));
-        Ok(waiting(py, patience(true, timeout), |w| cell.wait(place.0, w))? == Outcome::Done)
+    /// The same over some other object with `acquire()` and `release()`.
+    fn wait_with_other(&self, py: Python<'_>, lock: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<bool> {
+        let place = self.cell.enter().map_err(|f| arena_full(py, f))?;
+        let waiters = self.cell;
+        if let Err(e) = lock.call_method0("release") {
+            let _ = waiting(py, Some(0.0), |w| waiters.wait(place, w)); // gives the place back; what else it says is no news
+            return Err(e);
+        }
+        let told = waiting(py, patience(true, timeout), |w| waiters.wait(place, w));
+        lock.call_method0("acquire")?;
+        told.map(|out| out == Outcome::Done)
     }
 
     /// Wake up to `n` waiters, the longest waiting first.
@@ -203,29 +186,31 @@ impl Barrier {
         })
     }
 
-    /// Arrive: (index, place, is this the last one?); None if the barrier is broken.
-    fn _arrive(&self, py: Python<'_>) -> PyResult<Option<(u32, usize, bool)>> {
-        match self.cell.arrive().map_err(|f| arena_full(py, f))? {
-            Arrival::Broken => Ok(None),
-            Arrival::Waits(i, e) => Ok(Some((i, Place(e).to_int(), false))),
-            Arrival::Last(i, e) => Ok(Some((i, Place(e).to_int(), true))),
-        }
-    }
-
-    /// Wait for the others; False if the barrier broke (or `timeout` seconds passed, which breaks it).
-    fn _wait(&self, py: Python<'_>, place: usize, timeout: Option<f64>) -> PyResult<bool> {
-        let (cell, place) = (self.cell, Place::from_int(place));
-        Ok(waiting(py, patience(true, timeout), |w| cell.wait(place.0, w))? == Outcome::Done)
-    }
-
-    /// The last one let everybody go; False if the barrier broke meanwhile.
-    fn _pass(&self, place: usize) -> bool {
-        self.cell.pass(Place::from_int(place).0)
-    }
-
-    /// The last one's action failed.
-    fn _fail(&self, place: usize) {
-        self.cell.abort(Some(Place::from_int(place).0));
+    /// The whole of `Barrier.wait`: no signal handler runs between its steps, so that an exception of one leaves no party behind
+    /// that nobody is. Returns the party's number, and what broke the barrier for it, if something did: that happened before it
+    /// came ("before"), while it waited ("waiting") or while it ran `action` as the last one ("action").
+    fn _meet(
+        &self,
+        py: Python<'_>,
+        action: Option<Bound<'_, PyAny>>,
+        timeout: Option<f64>,
+    ) -> PyResult<(u32, Option<&'static str>)> {
+        let cell = self.cell;
+        let (index, met, broke) = match cell.arrive().map_err(|f| arena_full(py, f))? {
+            Arrival::Broken => (0, false, "before"),
+            Arrival::Waits(index, place) => {
+                let out = waiting(py, patience(true, timeout), |w| cell.wait(place, w))?;
+                (index, out == Outcome::Done, "waiting")
+            }
+            Arrival::Last(index, place) => {
+                if let Some(Err(e)) = action.map(|action| action.call0()) {
+                    cell.abort(Some(place));
+                    return Err(e);
+                }
+                (index, cell.pass(place), "action")
+            }
+        };
+        Ok((index, (!met).then_some(broke)))
     }
 
     /// Break the barrier: all who wait, and all who come, get BrokenBarrierError.

@@ -101,8 +101,11 @@ impl Claim {
 
 impl Drop for Claim {
     /// [get.done] The reader has the message: free its slot, then its block. (A death between the two leaks a block; the
-    /// other order would let the next reader find a freed one.)
+    /// other order would let the next reader find a freed one.) A forked child's copy is nothing of its own.
     fn drop(&mut self) {
+        if self.slot.word.load(Relaxed) != members::me().word(CLAIMED) {
+            return;
+        }
         let block = self.payload.block();
         self.slot.word.store(0, Release);
         kill_point!("queue.get.done");
@@ -179,9 +182,13 @@ impl Ring {
     /// Put, waiting for the lock and for room.
     pub fn put(&self, p: &Payload, wait: &mut Wait) -> Result<Outcome, arena::Full> {
         let mut slices = Slices::idle();
+        let me = members::me();
         loop {
+            if members::me() != me {
+                return Ok(Outcome::Interrupted); // a signal handler has forked: the message is the parent's
+            }
             let r = {
-                let g = self.put.lock.guard(members::me(), members::is_dead);
+                let g = self.put.lock.guard(me, members::is_dead);
                 if g.inherited {
                     self.recover_put();
                 }
@@ -204,18 +211,19 @@ impl Ring {
         }
     }
 
-    /// Put a message that was taken out to the end of this queue without limits, as it is. (A death in between leaves it in
-    /// both places: for the owner of a queue whose readers die with it.)
+    /// Put a message that was taken out to the end of this queue without limits, as it is; without memory for its slot it is
+    /// the next reader's. (A death in between leaves it in both places: for the owner of a queue whose readers die with it.)
     pub fn put_back(&self, claim: Claim) -> Result<(), arena::Full> {
         let g = self.put.lock.guard(members::me(), members::is_dead);
         if g.inherited {
             self.recover_put();
         }
-        match self.put_locked(&claim.payload) {
-            Err(Full::Arena(full)) => return Err(full),
-            Ok(()) | Err(Full::Queue) => {}
-        }
+        let put = self.put_locked(&claim.payload);
         drop(g);
+        if let Err(Full::Arena(full)) = put {
+            claim.give_back();
+            return Err(full);
+        }
         claim.slot.word.store(0, Release); // [withdraw.1] the block is the new slot's now
         kill_point!("queue.withdraw.1");
         std::mem::forget(claim);
@@ -241,6 +249,7 @@ impl Ring {
         slot.word.store(members::me().word(STAGED), Release); // [put.2]
         kill_point!("queue.put.2");
         if let Some(b) = p.block() {
+            slot.carries(p); // not before put.2: a message that is put back has lived in another slot until here
             blocks::set_state(b, blocks::QUEUED); // [put.3]
             kill_point!("queue.put.3");
         }

@@ -71,6 +71,10 @@ impl Slot {
     pub unsafe fn write(&self, p: &Payload) {
         // SAFETY: the caller's promise: nobody else touches the payload of a free slot.
         self.payload.with_mut(|to| unsafe { *to = *p });
+    }
+
+    /// Tell the message which slot it lives in, if anything travels with it.
+    pub fn carries(&self, p: &Payload) {
         if let (Some(b), 1..) = (p.block(), p.list()) {
             parcel::set_place(b, (self as *const Self).addr() as u64 - layout::base().addr() as u64);
         }

@@ -1,33 +1,65 @@
-//! Who is alive: a process is named by its pid **and** its start time, so that a reused pid is not mistaken for it.
+//! Who is alive: a process is named by its pid **and** what `Mark` says, so that a reused pid is not mistaken for it, nor the
+//! program that it was replaced by (exec).
 
 use super::errno;
+
+pub use libc::{SIGCONT, SIGKILL};
 
 /// The calling process.
 pub fn pid() -> u32 {
     std::process::id()
 }
 
-/// When the process started, in clock ticks since boot (field 22 of `/proc/PID/stat`); None if it is gone.
-pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the name in parentheses and may hold anything: count from its end.
-    stat[stat.rfind(')')? + 1..]
-        .split_ascii_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
+/// Which of the processes with one pid.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// When it started, in clock ticks since boot; 0: not known.
+    pub start: u64,
+    /// Where its program's stack begins, which each exec chooses anew; 0: not known, or not to be seen by us.
+    pub stack: u64,
 }
 
-/// Is the process that had this pid at this start time (0: at any) still running? A zombie is dead: none of its threads run.
-/// In doubt (no descriptor left, no /proc) the answer is yes, and the caller asks again a slice later.
-pub fn is_alive(pid: u32, start: u64) -> bool {
+impl Mark {
+    fn may_be(self, other: Mark) -> bool {
+        let same = |a, b| a == 0 || b == 0 || a == b;
+        same(self.start, other.start) && same(self.stack, other.stack)
+    }
+
+    /// Of the process whose `/proc` folder has this name; None if it is gone.
+    fn of(name: &str) -> Option<Mark> {
+        let stat = std::fs::read_to_string(format!("/proc/{name}/stat")).ok()?;
+        // Fields 22 and 28. The second is the program's name in parentheses and may hold anything: count from its end.
+        let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+        Some(Mark {
+            start: fields.nth(19)?.parse().ok()?,
+            stack: fields.nth(5)?.parse().ok()?,
+        })
+    }
+
+    /// Of this process. (By that name: in a new pid namespace `/proc` may still be another's, with other numbers.)
+    pub fn mine() -> Mark {
+        Self::of("self").unwrap_or_default()
+    }
+}
+
+/// The namespaces in which this process's pid and start time mean something, as one number; 0 without `/proc`.
+pub fn namespaces() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let number = |name| std::fs::metadata(format!("/proc/self/ns/{name}")).map_or(0, |file| file.ino());
+    number("pid") | number("time") << 32
+}
+
+/// Is the process that had this pid and mark still running? A zombie is dead: none of its threads run. In doubt (no
+/// descriptor left, no /proc) the answer is yes, and the caller asks again a slice later.
+pub fn is_alive(pid: u32, mark: Mark) -> bool {
+    let is_it = || mark == Mark::default() || Mark::of(&pid.to_string()).is_none_or(|now| now.may_be(mark));
     let fd = pidfd(pid);
     if fd < 0 {
         if errno() == libc::ESRCH {
             return false;
         }
-        // SAFETY: signal 0 only asks.
-        return unsafe { libc::kill(pid as libc::pid_t, 0) } == 0 || errno() != libc::ESRCH;
+        // SAFETY: signal 0 only asks. (The number may be a thread's by now, which has no pidfd.)
+        return (unsafe { libc::kill(pid as libc::pid_t, 0) } == 0 || errno() != libc::ESRCH) && is_it();
     }
     let mut p = libc::pollfd {
         fd,
@@ -40,13 +72,17 @@ pub fn is_alive(pid: u32, start: u64) -> bool {
         libc::close(fd);
         n == 1
     };
-    !ended && (start == 0 || start_time(pid).is_none_or(|s| s == start))
+    !ended && is_it()
 }
 
-/// The child that this thread forked last, if it was not reaped yet. (The kernel lists them in that order.)
-pub fn youngest_child() -> Option<u32> {
-    let children = std::fs::read_to_string("/proc/thread-self/children").ok()?;
-    children.split_ascii_whitespace().next_back()?.parse().ok()
+/// The child that this thread forked last and that was not reaped yet, None if there is none such; an error if the kernel does
+/// not say. (It lists them in that order.)
+pub fn youngest_child() -> std::io::Result<Option<u32>> {
+    let children = std::fs::read_to_string("/proc/thread-self/children")?;
+    Ok(children
+        .split_ascii_whitespace()
+        .next_back()
+        .and_then(|pid| pid.parse().ok()))
 }
 
 /// Is this the process's first thread, the one whose interpreter thread runs signal handlers and finalization?
@@ -69,7 +105,7 @@ pub fn die_with(parent: u32, by_signal: bool) -> std::io::Result<()> {
             return Ok(());
         }
     }
-    let start = start_time(parent).unwrap_or(0);
+    let mark = Mark::of(&parent.to_string()).unwrap_or_default();
     let fd = pidfd(parent);
     if fd < 0 {
         let e = std::io::Error::last_os_error();
@@ -83,14 +119,14 @@ pub fn die_with(parent: u32, by_signal: bool) -> std::io::Result<()> {
         std::thread::Builder::new()
             .name("lightwork-parent".into())
             .stack_size(64 << 10)
-            .spawn(move || end_with(parent, start, fd))
+            .spawn(move || end_with(parent, mark, fd))
             .map(drop)
     })
 }
 
 /// Wait for the process's end, and end. Programs close descriptors that they do not know (`os.closerange`), so that ours may
 /// be none any more, or another file's: what it says is looked into.
-fn end_with(pid: u32, start: u64, mut fd: libc::c_int) {
+fn end_with(pid: u32, mark: Mark, mut fd: libc::c_int) {
     loop {
         let mut p = libc::pollfd {
             fd,
@@ -102,11 +138,51 @@ fn end_with(pid: u32, start: u64, mut fd: libc::c_int) {
         if n < 0 {
             continue;
         }
-        if !is_alive(pid, start) {
+        if !is_alive(pid, mark) {
             end();
         }
         fd = pidfd(pid);
     }
+}
+
+/// Send a signal; by `pidfd` if that is one (0 and more), which reaches that process and never one with the same number.
+/// False: there is no such process.
+pub fn send_signal(pid: u32, pidfd: libc::c_int, signal: libc::c_int) -> std::io::Result<bool> {
+    // SAFETY: plain numbers, and no information to go with the signal.
+    let sent = unsafe {
+        if pidfd >= 0 {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                pidfd,
+                signal,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            ) == 0
+        } else {
+            libc::kill(pid as libc::pid_t, signal) == 0
+        }
+    };
+    match sent {
+        true => Ok(true),
+        false if errno() == libc::ESRCH => Ok(false),
+        false => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Stop a process (SIGSTOP) and wait until it stands still, a second at most. False: there is no such process.
+pub fn stop(pid: u32, pidfd: libc::c_int) -> std::io::Result<bool> {
+    if !send_signal(pid, pidfd, libc::SIGSTOP)? {
+        return Ok(false);
+    }
+    for _ in 0..5000 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rfind(") ").and_then(|i| stat.as_bytes().get(i + 2));
+        if state.is_none_or(|s| b"TtZX".contains(s)) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(200)); // the kernel tells nobody but a debugger
+    }
+    Ok(true)
 }
 
 /// Reap a child if it has ended: its exit code (-n: killed by signal n), and the bytes that it had resident at most.

@@ -329,30 +329,15 @@ class ProcessCrew:
 
     def _end_task(self, worker: Worker, claim: tuple[Any, ...], reason: BaseException) -> None:
         """Kill a worker, unless it has come to something else since its row began with `claim`."""
-        if worker in self._reasons or not self._ends.signal(worker, signal.SIGSTOP):
+        if worker in self._reasons:
             return
-        end = time.monotonic() + GRACE
-        while _state(worker.pid) not in "TtZX" and time.monotonic() < end:
-            time.sleep(0.0002)  # the kernel tells nobody but a debugger when a process has stopped
-        if self._rows.read(self._row_of[worker])[: len(claim)] == claim:
+        if self._rows.end_task(self._row_of[worker], (worker.pid, self._ends.pidfd(worker)), *claim):
             self._reasons[worker] = reason
-            self._ends.signal(worker, signal.SIGKILL)
-        else:
-            self._ends.signal(worker, signal.SIGCONT)
 
 
 def until_next(looks: list[float]) -> float:
     """Seconds to sleep before the first of some looks at time-outs."""
     return min(max(0.001, min(looks)), REST)
-
-
-def _state(pid: int) -> str:
-    """The letter of a process's state; X: there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as f:
-            return f.read().rpartition(b")")[2].split()[0].decode()
-    except OSError:
-        return "X"
 
 
 def _private_memory(pid: int, enough: int) -> int:
@@ -403,17 +388,10 @@ class _Ends:
             os.close(fd)
         return worker
 
-    def signal(self, worker: Worker, number: int) -> bool:
-        """Send a signal; False if the worker has ended. It reaches that process and never one with the same number."""
-        fd = self._fd_of.get(worker)
-        try:
-            if fd in self._pidfds:
-                signal.pidfd_send_signal(fd, number)
-            else:
-                os.kill(worker.pid, number)
-        except ProcessLookupError:
-            return False
-        return True
+    def pidfd(self, worker: Worker) -> int:
+        """The worker's pidfd; -1 if it has none."""
+        fd = self._fd_of.get(worker, -1)
+        return fd if fd in self._pidfds else -1
 
     def close(self) -> None:
         for fd in list(self.fds):

@@ -232,9 +232,11 @@ class Engine:
         self.check_here()
         if self.jobs.pop(job.id, None) is None:
             return False
-        self.wire.withdraw({job.id})
-        self.abandon(job, exc)
-        self.crew.stop_working_for(job.id)
+        try:
+            self.wire.withdraw({job.id})
+        finally:
+            self.abandon(job, exc)
+            self.crew.stop_working_for(job.id)
         return True
 
     def withdraw(self, jobs: set[int]) -> list[int]:

@@ -7,21 +7,24 @@ server begins again without it. One that fails is not either; each child will tr
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import importlib
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from multiprocessing import process, spawn
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing import forkserver, process, reduction, spawn
 from pathlib import Path
 from typing import Any
 
-from . import _native
+from . import _native, launch
 from .launch import SERVER
 
 ALWAYS = ("lightwork.process", "lightwork.synchronize", "lightwork.sharedctypes", "lightwork.pool")
@@ -32,6 +35,9 @@ def prepare(told: dict[str, Any]) -> None:
     """Make this process the server that its parent wants. `told`: see `launch.tell_server`."""
     if told["parent"] != os.getppid():
         return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    spawn.prepare = partial(_prepare_child, spawn.prepare)
+    reduction.recvfds = _receive_descriptors
     _join(told["family"], told["parent"], told["fd"])
     for folder in _socket_folders() if told["first"] else ():  # others share the folder of the first process
         atexit.register(_remove, folder, os.getpid(), told["parent"])
@@ -53,6 +59,25 @@ def prepare(told: dict[str, Any]) -> None:
     gc.freeze()  # a collection in a child would write to every object, and so copy its page
 
 
+def _prepare_child(prepare_it: Callable[[Any], None], data: Any) -> None:
+    """In a child: it was forked with SIGINT blocked, and has got so far. Now SIGINT comes through, unless it sees
+    to that by itself."""
+    if not launch.holds_interrupts:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    prepare_it(data)
+
+
+def _receive_descriptors(sock: socket.socket, size: int) -> list[int]:
+    """`multiprocessing.reduction.recvfds`, but for its errors. Who asks for a child may be interrupted, or this server
+    at its limit of descriptors: the server's loop goes on after an aborted connection, and after no other error."""
+    count, fds, _, _ = socket.recv_fds(sock, 1, size)
+    if not count or len(fds) % 256 != count[0]:
+        for fd in fds:
+            os.close(fd)
+        raise OSError(errno.ECONNABORTED, "the request for a child came without its descriptors")
+    return fds
+
+
 def _join(family: int, parent: int, fd: int) -> None:
     """Before an imported module makes a primitive."""
     arena = os.open(f"/proc/{parent}/fd/{fd}", os.O_RDWR)
@@ -71,7 +96,7 @@ def _import(module: str) -> None:
 def _import_main(data: dict[str, Any]) -> None:
     process.current_process()._inheriting = True  # type: ignore[attr-defined]  # it must not start processes now
     try:
-        spawn.prepare(data)
+        spawn.prepare.args[0](data)  # type: ignore[attr-defined]  # SIGINT stays blocked in the server
     except BaseException:
         pass  # a child will try again, and tell
     finally:
@@ -80,9 +105,23 @@ def _import_main(data: dict[str, Any]) -> None:
 
 def _begin_again(told: dict[str, Any]) -> None:
     os.environ[SERVER] = json.dumps(told)
+    _give_key_again()
     sys.stdout.flush()
     command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
     os.execv(sys.executable, command)
+
+
+def _give_key_again() -> None:
+    """From Python 3.14 on a server reads its key from a pipe whose number stands in its command."""
+    frame: Any = sys._getframe()
+    while frame is not None and frame.f_code is not forkserver.main.__code__:
+        frame = frame.f_back
+    number = None if frame is None else frame.f_locals.get("authkey_r")
+    if number is None:
+        return
+    key, to_key = os.pipe()
+    os.write(to_key, frame.f_locals["authkey"])
+    os.dup2(key, number)
 
 
 def _socket_folders() -> Iterator[str]:

@@ -6,7 +6,9 @@ import atexit
 import itertools
 import os
 import threading
+import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -91,19 +93,48 @@ class ProcessPoolExecutor(Executor):
         return self._pool.submit(fn, *args, **kwargs)
 
     def map(
-        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
     ) -> Iterator[T]:
-        """`map(fn, *iterables)` in the workers, `chunksize` calls at a time; the iterables are read at once.
+        """`map(fn, *iterables)` in the workers, `chunksize` calls at a time. The iterables are read at once, or (from
+        Python 3.14 on `concurrent.futures` has it, too) only `buffersize` chunks ahead of the results.
 
-        Raises ValueError if `chunksize` is less than 1; the iterator raises TimeoutError `timeout` seconds after this
-        call if a result is not there, and what the calls raise.
+        Raises ValueError if `chunksize` or `buffersize` is less than 1, TypeError for a `buffersize` that is no int;
+        the iterator raises TimeoutError `timeout` seconds after this call if a result is not there, and what the calls
+        raise.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None:
+            buffersize = _checks.count("buffersize", buffersize)
+        end = None if timeout is None else time.monotonic() + timeout
         if chunksize == 1:
-            return super().map(fn, *iterables, timeout=timeout)
+            calls = ((fn, args) for args in zip(*iterables, strict=False))
+            return self._map_ahead(calls, buffersize, end)
         chunks = _chunks(zip(*iterables, strict=False), chunksize)
-        return itertools.chain.from_iterable(super().map(partial(_call_each, fn), chunks, timeout=timeout))
+        results = self._map_ahead(((partial(_call_each, fn), (chunk,)) for chunk in chunks), buffersize, end)
+        return itertools.chain.from_iterable(results)
+
+    def _map_ahead(
+        self, calls: Iterator[tuple[Callable[..., Any], tuple[Any, ...]]], buffersize: int | None, end: float | None
+    ) -> Iterator[Any]:
+        futures = deque(self.submit(fn, *args) for fn, args in itertools.islice(calls, buffersize))
+
+        def results() -> Iterator[Any]:
+            try:
+                while futures:
+                    result = _result_of(futures.popleft(), end)
+                    futures.extend(self.submit(fn, *args) for fn, args in itertools.islice(calls, 1))
+                    yield result
+            finally:
+                for future in futures:
+                    future.cancel()
+
+        return results()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls, and free the workers when all are done; `wait` for that.
@@ -139,6 +170,15 @@ class ProcessPoolExecutor(Executor):
     def _close(self) -> Pool | None:
         self._shut_down = True
         return self._pool
+
+
+def _result_of(future: Future[T], end: float | None) -> T:
+    """Wait until then; a call that takes longer is cancelled."""
+    try:
+        return future.result(None if end is None else end - time.monotonic())
+    finally:
+        future.cancel()
+        del future  # an error's traceback leads to this frame
 
 
 def _chunks(items: Iterator[tuple[Any, ...]], size: int) -> Iterator[tuple[tuple[Any, ...], ...]]:

@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 from multiprocessing import forkserver, popen_fork, popen_forkserver, popen_spawn_posix, spawn
 from multiprocessing.connection import wait
 from multiprocessing.process import ORIGINAL_DIR, BaseProcess, parent_process  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
+from queue import Empty, Full
 from typing import Any
 
 from . import _native
 from .errors import ArenaFull
-from .queues import SimpleQueue
+from .queues import Queue
 from .reduction import dumps, loads
-
-os.register_at_fork(before=_native.before_fork, after_in_child=_native.after_fork_in_child)
-
 
 #: Evaluated in the child, which may find this package only on its parent's `sys.path`.
 _ARRIVE = (
@@ -37,8 +36,9 @@ _ARRIVE = (
 class Passport(str):
     """A process name that makes who unpickles it a member of this family, in the row reserved for it."""
 
-    __slots__ = ("row",)
+    __slots__ = ("holds_interrupts", "row")
     row: int
+    holds_interrupts: bool
 
     def __reduce__(self) -> tuple[Any, ...]:
         from . import _install
@@ -46,16 +46,24 @@ class Passport(str):
 
         family, fd = _native.family()
         method = _default_context.get_start_method(allow_none=True)
-        passport = (str(self), family, DupFd(fd), self.row, method, _install.installed())
+        passport = (str(self), family, DupFd(fd), self.row, method, _install.installed(), self.holds_interrupts)
         path = [p or ORIGINAL_DIR for p in sys.path]
         return eval, (_ARRIVE, {"path": path, "passport": passport})
 
 
-def arrive(name: str, family: int, arena: Any, row: int, method: str | None, installed: bool) -> str:
+#: In a forkserver's child: does it let interrupts through by itself, later?
+holds_interrupts = False
+
+
+def arrive(
+    name: str, family: int, arena: Any, row: int, method: str | None, installed: bool, holds: bool = False
+) -> str:
     """In the child: join the family. Returns the process's name."""
+    global holds_interrupts
     from . import _install
     from .context import force_start_method
 
+    holds_interrupts = holds
     fd = arena.detach()
     _native.join_family(family, fd, row)
     os.close(fd)
@@ -76,15 +84,38 @@ class _Launch:
 
     def __init__(self, process_obj: BaseProcess) -> None:
         self._parent = os.getpid()
+        _native.take_forked()
         self._reaping = threading.Lock()  # a child can be reaped once
         _native.family()  # the arena has to exist before the child
         try:
             super().__init__(process_obj)  # type: ignore[call-arg]
+            if self.pid:
+                _native.child_started(self.pid)
+            if (outcome := getattr(process_obj, "_lightwork_outcome", None)) is not None:
+                outcome.child = self
         except BaseException:
-            _native.child_started(getattr(self, "pid", None) or 0)
+            self.undo()
             raise
-        if self.pid:
-            _native.child_started(self.pid)
+
+    def undo(self) -> None:
+        """The start has failed, or was interrupted: if there is a child by now, nobody will ask for it."""
+        if os.getpid() != self._parent:  # this is that child, and has not come to its program
+            os.kill(os.getpid(), signal.SIGKILL)
+        pid = getattr(self, "pid", None) or self._forked()
+        _native.child_started(pid)
+        if pid and self.returncode is None:
+            self.pid = pid
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return  # reaped by somebody else
+            self._until_ended()
+            self.poll()
+
+    @staticmethod
+    def _forked() -> int:
+        """The pid that an interrupted fork has kept to itself; 0 if there was none."""
+        return 0
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """The exit code, None before the end; waits for the end unless `flag` is WNOHANG."""
@@ -100,6 +131,14 @@ class _Launch:
 
     _reap = staticmethod(_native.reap)
 
+    def is_gone(self) -> bool:
+        """Has something else taken the child's exit code (os.wait(), or SIGCHLD is ignored)?"""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            return self.returncode is None
+        return False
+
     def _until_ended(self) -> None:
         """Wait for the child's end without reaping it: that is for who has the lock."""
         try:
@@ -112,47 +151,83 @@ class Letter:
     """What the stdlib pickles in the place of a process. It travels as a message of ours: its large buffers are copied
     once, and are the child's alone. What does not fit into shared memory goes the stdlib's way."""
 
+    #: The queue with the message; None: it is not pickled yet, or went the stdlib's way.
+    _queue: Queue | None = None
+    _went_otherwise = False
+
     def __init__(self, process_obj: Any, name: str) -> None:
         self._process = process_obj
         self._name = name
 
     def __reduce__(self) -> tuple[Any, ...]:
         try:
-            queue = SimpleQueue(ctx=None)
-            queue.put(self._process)
-        except ArenaFull:
+            queue = Queue(ctx=None)
+            queue.put(self._process, False)
+        except (ArenaFull, Full):
+            self._went_otherwise = True
             return loads, (bytes(dumps(self._process)),)
+        self._queue = queue
         return _open, (queue,)
 
+    def take_back(self) -> bool:
+        """See to it that no child opens the letter; False: one may have done so."""
+        if self._queue is None:
+            return not self._went_otherwise
+        try:
+            self._queue.get_nowait()
+        except Empty:
+            return False
+        return True
 
-def _open(queue: SimpleQueue) -> Any:
+
+def _open(queue: Queue) -> Any:
     return queue.get()
 
 
 class _LaunchByPickle(_Launch):
+    _letter: Letter
+
     def _launch(self, process_obj: Any) -> None:
         passport = Passport(process_obj._name)
         passport.row = _native.reserve_child()
-        super()._launch(Letter(process_obj, passport))  # type: ignore[misc]
+        passport.holds_interrupts = getattr(process_obj, "_lightwork_holds_interrupts", False)
+        self._letter = Letter(process_obj, passport)
+        super()._launch(self._letter)  # type: ignore[misc]
 
 
 class ForkPopen(_Launch, popen_fork.Popen):
-    pass
+    _forked = staticmethod(_native.take_forked)
 
 
 class SpawnPopen(_LaunchByPickle, popen_spawn_posix.Popen):
     pass
 
 
+#: Seconds that a forkserver has to end after it was killed.
+PATIENCE = 1.0
+
 #: Held by the thread that starts the forkserver.
 _starting_server = threading.Lock()
 
 
 class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
+    _fds: list[int]
+
     def _launch(self, process_obj: Any) -> None:
         server: Any = forkserver._forkserver
         _native.holding(_starting_server, _start_server_once, server)
-        super()._launch(process_obj)
+        try:
+            super()._launch(process_obj)
+        except (EOFError, ConnectionError):  # the server has ended, perhaps just now; a new one can start the child
+            if not self._letter.take_back():
+                raise
+            _native.child_started(0)
+            if self.finalizer is not None:
+                self.finalizer()
+            self._fds.clear()
+            _native.holding(_starting_server, _wait_for_end, server)
+            _native.holding(_starting_server, _start_server_once, server)
+            super()._launch(process_obj)
 
     def _until_ended(self) -> None:
         wait([self.sentinel])  # the server's child, not ours: the server writes its code there
@@ -165,8 +240,47 @@ SERVER = "LIGHTWORK_FORKSERVER"
 
 
 def _start_server_once(server: Any) -> None:
+    if server._forkserver_pid is not None and _has_ended(server._forkserver_pid):
+        _forget(server)  # the stdlib would start another, and without what we tell it
     if server._forkserver_pid is None:
         _start_server(server)
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def _wait_for_end(server: Any) -> None:
+    """If the server is about to end, let it: it may be killed already, and not gone."""
+    try:
+        pidfd = os.pidfd_open(server._forkserver_pid)
+    except (OSError, TypeError):
+        return
+    wait([pidfd], PATIENCE)
+    os.close(pidfd)
+
+
+def _forget(server: Any) -> None:
+    os.close(server._forkserver_alive_fd)
+    server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+
+
+def _renew_in_child() -> None:
+    """A forked child has no server yet: its parent's is no child of its own, and some thread of the parent's may have
+    been about to start one."""
+    global _starting_server
+    _starting_server = threading.Lock()
+    server: Any = forkserver._forkserver
+    server._lock = threading.Lock()
+    if server._forkserver_pid is not None:
+        _forget(server)
+
+
+os.register_at_fork(before=_native.before_fork, after_in_child=_native.after_fork_in_child)
+os.register_at_fork(after_in_child=_renew_in_child)
 
 
 def _start_server(server: Any) -> None:

@@ -34,6 +34,8 @@ class Outcome:
     def __init__(self, by_main_thread: bool) -> None:
         #: Was the process started by its parent's main thread?
         self.by_main_thread = by_main_thread
+        #: The Popen, once there is a process.
+        self.child: Any = None
         self._queue = SimpleQueue(ctx=None)
         self._lock = threading.RLock()  # a signal handler may ask, too
         self._reading = False

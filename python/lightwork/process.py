@@ -16,16 +16,29 @@ from .outcome import Outcome
 __all__ = ["BaseProcess", "active_children", "current_process", "parent_process"]
 
 
+LONGEST = 2**31 / 1000
+"""Seconds that the kernel can be asked to wait: 24 days. What is longer is without end."""
+
+
 class BaseProcess(_stdlib.BaseProcess):
     """A process of the family. Its constructor, methods and exit codes are those of `multiprocessing.Process`."""
 
     # The only name of ours in the instance, which belongs to the user's subclass.
     _lightwork_outcome: Outcome | None = None
 
+    #: Of a pool's worker: SIGINT is blocked from its first step on, until it is ready for it.
+    _lightwork_holds_interrupts = False
+
     def start(self) -> None:
-        if self._popen is None:  # type: ignore[attr-defined]
-            self._lightwork_outcome = Outcome(threading.current_thread() is threading.main_thread())
-        super().start()
+        if self._popen is not None:  # type: ignore[attr-defined]
+            return super().start()  # which says that it was started
+        self._lightwork_outcome = outcome = Outcome(threading.current_thread() is threading.main_thread())
+        try:
+            super().start()
+        except BaseException:
+            if outcome.child is not None:
+                outcome.child.undo()
+            raise
 
     start.__doc__ = _stdlib.BaseProcess.start.__doc__
 
@@ -58,15 +71,18 @@ class BaseProcess(_stdlib.BaseProcess):
         Unshippable if the value or exception cannot be sent; AssertionError if it was not started, or is not a child
         of this process.
         """
-        self.join(timeout)
+        self.join(None if timeout is None or timeout > LONGEST else max(0.0, timeout))  # in this order: 0.0 for NaN
         code = self.exitcode
-        if code is None and timeout is not None:
+        if code is None and timeout is not None and not self._popen.is_gone():  # type: ignore[attr-defined]
             raise TaskTimeout(f"process {self.name!r} (pid {self.pid}) has not ended within {timeout} s")
         assert self._lightwork_outcome is not None, "start() was overridden, and did not call lightwork's"
         value, error = self._lightwork_outcome.settle(f"process {self.name!r} (pid {self.pid})", self.pid, code)
-        if error is not None:
-            raise error
-        return value
+        try:
+            if error is not None:
+                raise error
+            return value
+        finally:
+            del self, error  # the error's traceback leads to this frame
 
 
 def __getattr__(name: str) -> Any:

@@ -81,6 +81,10 @@ class Semaphore(SharedCell, _native.Semaphore):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(value={self.get_value()})>"
 
+    def locked(self) -> bool:
+        """Would `acquire` have to wait now?"""
+        return self.get_value() == 0
+
     @property
     def _semlock(self) -> Semaphore:
         """The stdlib's own queues (concurrent.futures has one) ask this for its value."""

@@ -97,6 +97,8 @@ static PRIVATE: AtomicPtr<Private> = AtomicPtr::new(std::ptr::null_mut());
 thread_local! {
     /// The row that this thread reserved for the child it is starting; a fork carries it into the child.
     static RESERVED: Cell<u64> = const { Cell::new(0) };
+    /// The child that this thread forked last.
+    static FORKED: Cell<u32> = const { Cell::new(0) };
 }
 
 pub fn init() -> std::io::Result<()> {
@@ -317,7 +319,10 @@ pub fn child_forked() {
         })
     };
     match youngest {
-        Some(pid) if !known(pid) => note_child(m, pid),
+        Some(pid) if !known(pid) => {
+            FORKED.set(pid);
+            note_child(m, pid);
+        }
         // No child, or an older one: this one was reaped already, or there is none. (If it lives, it has got to its row.)
         _ => {
             let embryo = &row(m.slot()).ident;
@@ -325,6 +330,11 @@ pub fn child_forked() {
         }
     }
     kill_point!("members.started.1");
+}
+
+/// The pid of the child that this thread forked last since this was asked; 0: none, or it is not known.
+pub fn take_forked() -> u32 {
+    FORKED.take()
 }
 
 fn pid_under(m: Member, pid: u32) -> u64 {

@@ -92,6 +92,12 @@ fn after_fork_in_child() -> PyResult<()> {
     Ok(())
 }
 
+/// The pid of the child that this thread forked last since this was asked; 0: none, or it is not known.
+#[pyfunction]
+fn take_forked() -> u32 {
+    members::take_forked()
+}
+
 /// Name this process for the others' messages.
 #[pyfunction]
 fn set_name(name: &str) -> PyResult<()> {
@@ -197,11 +203,11 @@ mod _native {
     #[pymodule_export]
     use super::waits::{Barrier, Event, WaitList};
     #[pymodule_export]
-    use super::whole::{Turn, holding};
+    use super::whole::{Turn, holding, without_interrupts};
     #[pymodule_export]
     use super::{
         after_fork_in_child, arena_owners, arena_stats, before_fork, child_started, die_with, family, join_family,
-        reap, reap_of_server, reserve_child, set_arena_budget, set_name, sweep,
+        reap, reap_of_server, reserve_child, set_arena_budget, set_name, sweep, take_forked,
     };
 
     use super::*;

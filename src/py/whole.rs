@@ -2,6 +2,7 @@
 //! taken and whoever gives it back. `with lock:` is no such place from Python 3.14 on, where one may run, and raise, between
 //! `__enter__` and the body (3,040 of 5,000 alarms left a `threading.Lock` taken on 3.14.10, none on 3.13.0).
 
+use crate::sys::process;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::sync::atomic::{AtomicU64, Ordering::*};
@@ -23,6 +24,16 @@ pub fn holding<'py>(
         Err(e) => exit.call1((e.get_type(py), e.value(py), e.traceback(py)))?,
     };
     called
+}
+
+/// `function(*args)` with SIGINT blocked in this thread, and so in a process that it starts; until then it waits.
+#[pyfunction]
+#[pyo3(signature = (function, /, *args))]
+pub fn without_interrupts<'py>(
+    function: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    process::without_interrupts(|| function.call1(args))
 }
 
 /// Whose turn it is to do something: a lock that nobody waits for.

@@ -252,11 +252,23 @@ fn pidfd(pid: u32) -> libc::c_int {
 
 /// Run `f` with all signals blocked in this thread: a thread that `f` starts keeps them so.
 fn without_signals<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: the set is a valid place for what the call writes.
+    blocking(|all| unsafe { libc::sigfillset(all) }, f)
+}
+
+/// Run `f` with SIGINT blocked in this thread: a process that `f` starts keeps it so.
+pub fn without_interrupts<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: as in `without_signals`.
+    blocking(|set| unsafe { libc::sigaddset(set, libc::SIGINT) }, f)
+}
+
+fn blocking<R>(choose: impl FnOnce(&mut libc::sigset_t) -> libc::c_int, f: impl FnOnce() -> R) -> R {
     // SAFETY: all-zero sets are valid places for what the calls write; they change this thread's mask alone.
     let before = unsafe {
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let (mut set, mut before): (libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        choose(&mut set);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, &mut before);
         before
     };
     let r = f();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from numbers import Real
@@ -44,7 +45,7 @@ def timeout(value: float | None) -> float | None:
 def memory_limit(value: int | None) -> int | None:
     """Bytes that a worker may use, or None."""
     limit = positive("memory_limit", "bytes", value)
-    return None if limit is None else int(limit)
+    return None if limit is None or limit == math.inf else math.ceil(limit)
 
 
 def initializer(value: Callable[..., object] | None) -> Callable[..., object] | None:

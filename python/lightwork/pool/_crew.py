@@ -14,9 +14,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from .. import _native
 from ..errors import TaskCancelled, TaskTimeout, WorkerDied
 from ._jobs import report
 from ._wire import EVERY
@@ -141,6 +143,7 @@ class ProcessCrew:
         engine.unminded = True
         self._free = list(range(size))
         self._row_of: dict[Worker, int] = {}
+        self._starting: Worker | None = None
         self._reasons: dict[Worker, BaseException] = {}
         self._unwanted: dict[int, float] = {}
         self._next_memory_look = 0.0
@@ -156,12 +159,19 @@ class ProcessCrew:
                 self._start_one()
             self.thread.start()
         except BaseException:
-            for worker in self.workers:
-                if worker.exitcode is None:
-                    worker.terminate()
-            for worker in self.workers:
-                worker.join()
+            self._give_up()
             raise
+
+    def _give_up(self) -> None:
+        self._killed = True  # before all else: the thread may run, and replaces who ends
+        self._bell.ring()
+        known = [*self.workers, *([self._starting] if self._starting is not None else ())]
+        started = [worker for worker in known if worker._popen is not None]
+        for worker in started:
+            if worker.exitcode is None:
+                worker.terminate()
+        for worker in started:
+            worker.join()
 
     def nudge(self) -> None:
         self._bell.ring()
@@ -185,10 +195,15 @@ class ProcessCrew:
         worker = self._make(row)
         worker.name = worker.name.replace("Process", "PoolWorker")
         worker.daemon = True
-        worker.start()
+        worker._lightwork_holds_interrupts = True
+        self._starting = worker
+        if worker._start_method != "fork":
+            resource_tracker.ensure_running()  # if `start` did that, it would let SIGINT through
+        _native.without_interrupts(worker.start)
         self._free.pop()
         self._row_of[worker] = row
         self.workers.append(worker)
+        self._starting = None
 
     # -- the thread
 

@@ -490,9 +490,9 @@ class Engine:
         self.state = TERMINATE
         self.open = False
         self.crew.kill()
-        here = threading.current_thread()
-        if self.crew.thread is not None and self.crew.thread is not here:
-            self.crew.thread.join(PATIENCE)
+        here, crew = threading.current_thread(), self.crew.thread
+        if crew is not None and crew is not here and crew.is_alive():  # not if it could not be started
+            crew.join(PATIENCE)
         self.end()
         if self._collector not in (None, here):
             self._collector.join(PATIENCE)

@@ -90,20 +90,24 @@ class Stream(Retries):
         _native.holding(self._submitting, self._submit_while, more)
 
     def _submit_while(self, more: Callable[[], bool]) -> None:
-        while not self.exhausted and more():
-            try:
-                chunk = tuple(islice(self._items, self.chunksize))
+        try:
+            while not self.exhausted and more():
+                chunk = self._next_chunk()
                 if chunk:
                     self._submit_chunk(chunk)
                 else:
                     self._end()
-            except Exception as e:  # the iterable's: the iterator raises it when all good results are returned
-                self.error = e
-                self._end()
-            except BaseException as e:  # an interrupt: nobody knows what of this chunk is submitted
-                self._engine.drop(self.id)
-                self.abandon(e, tell=False)
-                raise
+        except BaseException as e:  # a signal handler's: nobody knows what of this chunk is submitted
+            self._engine.drop(self.id)
+            self.abandon(e, tell=False)
+            raise
+
+    def _next_chunk(self) -> tuple[Any, ...]:
+        try:
+            return tuple(islice(self._items, self.chunksize))
+        except Exception as e:  # the iterable's: the iterator raises it when all good results are returned
+            self.error = e
+            return ()
 
     def _submit_chunk(self, chunk: tuple[Any, ...]) -> None:
         index = self.submitted

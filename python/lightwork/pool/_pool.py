@@ -94,10 +94,14 @@ class Pool:
         engine.crew = crew = self._make_crew(engine)
         self._pool = crew.workers
         self._cache = engine.jobs
-        crew.fill()
-        # Not a method of this pool: it must be collectable while it runs. At exit it is called before the stdlib
-        # terminates daemonic processes.
-        self._terminate = util.Finalize(self, engine.terminate, exitpriority=15)
+        try:
+            crew.fill()
+            # Not a method of this pool: it must be collectable while it runs. At exit it is called before the stdlib
+            # terminates daemonic processes.
+            self._terminate = util.Finalize(self, engine.terminate, exitpriority=15)
+        except BaseException:
+            engine.terminate()
+            raise
         self._state = RUN
 
     def _make_engine(self) -> Engine:

@@ -5,6 +5,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,11 @@ from alarms import Alarm, insist, interrupt
 import lightwork as mp
 from lightwork import _native, futures
 from lightwork.context import BaseContext
+from lightwork.pool import ThreadPool
 
 SOON = 20
+
+Run = Callable[..., Any]
 
 
 def harass(work: Callable[[], object], rings: int = 300) -> None:
@@ -96,6 +101,63 @@ def test_a_pool_can_be_ended_afterwards(ctx: BaseContext) -> None:
     assert list(pool.imap(abs, [-3])) == [3]
     pool.terminate()
     pool.join()
+
+
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what hits a destructor is only printed
+def test_an_iterator_is_over_when_a_handler_has_raised_in_it(kind: str) -> None:
+    pool = mp.Pool(1) if kind == "processes" else ThreadPool(1)
+
+    def raise_timeout() -> None:
+        raise TimeoutError("alarm")  # an Exception: not to be mistaken for one of the iterable's
+
+    with pool, Alarm(raise_timeout, 6e-5) as clock:
+        while clock.rung < 300:
+            try:
+                clock.set()
+                list(pool.imap(abs, range(8)))
+                clock.off = True
+            except TimeoutError:
+                pass
+        assert list(pool.imap(abs, range(-8, 0))) == [8, 7, 6, 5, 4, 3, 2, 1]
+
+
+def test_an_interrupted_pool_leaves_nobody(ctx: BaseContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fixture looks at what is left."""
+    start = threading.Thread.start
+
+    def start_and_raise(self: threading.Thread) -> None:
+        start(self)
+        if self.name == "lightwork-pool-crew":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_raise)
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            ctx.Pool(2)
+
+
+@pytest.mark.parametrize("program", ["interrupted_starts", "interrupted_workers"])
+def test_program(run: Run, method: str, program: str) -> None:
+    run(Path(__file__).parent / "programs" / f"{program}.py", method)
+
+
+@pytest.mark.parametrize("action", [None, abs])
+def test_a_barrier_counts_nobody_who_was_interrupted(ctx: BaseContext, action: Any) -> None:
+    barrier = ctx.Barrier(2, None if action is None else partial(action, 1))
+
+    def meet_in_vain() -> None:
+        try:
+            barrier.wait(0)
+        except threading.BrokenBarrierError:
+            pass
+
+    harass(meet_in_vain, 1000)
+    assert barrier.n_waiting == 0
+    barrier.reset()
+    other = mp.Thread(target=barrier.wait)
+    other.start()
+    assert sorted([barrier.wait(SOON), other.result(SOON)]) == [0, 1]
 
 
 def test_an_executor_goes_on_afterwards(ctx: BaseContext) -> None:

@@ -1,0 +1,109 @@
+"""The forkserver: killed, interrupted, asked by forked children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+import lightwork as mp
+from lightwork import forkserver
+
+SOON = 20
+served: Any = mp.get_context("forkserver")
+fork: Any = mp.get_context("fork")
+
+
+def result_of(target: Any, *args: Any, ctx: Any = served) -> Any:
+    p = ctx.Process(target=target, args=args)
+    p.start()
+    return p.result(SOON)
+
+
+@pytest.fixture
+def server() -> Any:
+    """The stdlib's record of the server, which runs."""
+    assert result_of(abs, -1) == 1
+    return forkserver._forkserver
+
+
+def test_a_start_right_after_the_servers_death(server: Any) -> None:
+    for n in range(10):
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        assert result_of(abs, -n) == n
+    with mp.Pool(1, warm_start=True) as pool:
+        assert pool.apply(os.getppid) == server._forkserver_pid
+
+
+def test_a_new_server_is_told_what_the_first_was(server: Any) -> None:
+    os.kill(server._forkserver_pid, signal.SIGKILL)
+    os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
+    assert result_of(has_preloaded)
+
+
+def has_preloaded() -> bool:
+    import sys
+
+    return "lightwork._preload" in sys.modules
+
+
+def test_a_request_that_breaks_off_ends_no_server(server: Any) -> None:
+    go = served.Event()
+    older = served.Process(target=go.wait)
+    older.start()
+    before = server._forkserver_pid
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(server._forkserver_address)
+    assert result_of(abs, -2) == 2
+    assert server._forkserver_pid == before
+    go.set()
+    assert older.result(SOON) is True
+    assert older.exitcode == 0
+
+
+def use_a_server_of_its_own() -> Any:
+    return result_of(abs, -3)
+
+
+def test_a_forked_child_has_a_server_of_its_own(server: Any) -> None:
+    assert result_of(use_a_server_of_its_own, ctx=fork) == 3
+    assert result_of(abs, -4) == 4  # and ours is there still
+
+
+def nested(_: Any) -> list[int]:
+    with mp.Pool(1, warm_start=True) as pool:
+        return pool.map(abs, [-1, -2])
+
+
+def test_a_warm_pool_in_a_task_of_a_forked_worker(server: Any) -> None:
+    with mp.Pool(1, warm_start=True) as outer, fork.Pool(1) as pool:
+        assert outer.apply(abs, (-1,)) == 1
+        assert pool.map(nested, [0]) == [[1, 2]]
+
+
+def test_a_fork_while_another_thread_starts_the_server(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.kill(server._forkserver_pid, signal.SIGKILL)
+    os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
+    starting, go = threading.Event(), threading.Event()
+    ensure_running = server.ensure_running
+
+    def slowly() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            starting.set()
+            go.wait(SOON)
+        ensure_running()
+
+    monkeypatch.setattr(server, "ensure_running", slowly)
+    t = mp.Thread(target=result_of, args=(abs, -5))
+    t.start()
+    assert starting.wait(SOON)
+    try:
+        assert result_of(use_a_server_of_its_own, ctx=fork) == 3
+    finally:
+        go.set()
+    assert t.result(SOON) == 5

@@ -1,0 +1,96 @@
+"""Who is taken for dead, and who for living."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import wait_until
+
+import lightwork as mp
+
+
+def test_a_process_that_became_another_program_is_dead() -> None:
+    lock, array = mp.Lock(), mp.ndarray(1 << 20)
+    before = mp.arena.stats().used
+    told, to_told = os.pipe()
+    if not (pid := os.fork()):
+        lock.acquire()
+        os.set_inheritable(to_told, True)
+        os.execv(sys.executable, [sys.executable, "-c", f"import os, time; os.write({to_told}, b'x'); time.sleep(60)"])
+    os.close(to_told)
+    assert os.read(told, 1)
+    try:
+        with pytest.warns(mp.errors.OwnerDiedWarning):
+            assert lock.acquire(timeout=20)
+        lock.release()
+        del array  # that process has nothing of ours any more
+        assert wait_until(lambda: mp.arena.stats().used <= before - (8 << 20), 20)
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        os.close(told)
+
+
+Run = Callable[..., Any]
+Program = Callable[[str], Path]
+
+
+@pytest.mark.skipif(not hasattr(os, "unshare"), reason="os.unshare() came with Python 3.12")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a pid namespace")
+def test_processes_of_another_pid_namespace_are_told_from_the_dead(run: Run, program: Program) -> None:
+    text = """
+        import os, signal
+        import lightwork as mp
+
+        ctx = mp.get_context("fork")
+
+        def child(lock, q, hold):
+            q.put((os.getpid(), lock.acquire(timeout=1)))  # its parent's pid means nothing here
+            with hold:
+                q.put("holds")
+                signal.pause()
+
+        lock, hold, q = ctx.Lock(), ctx.Lock(), ctx.Queue()
+        lock.acquire()
+        os.unshare(os.CLONE_NEWPID)
+        p = ctx.Process(target=child, args=(lock, q, hold))
+        p.start()
+        assert q.get(timeout=20) == (1, False)
+        assert q.get(timeout=20) == "holds"
+        lock.release()
+        assert not hold.acquire(timeout=1)  # it lives
+        os.kill(p.pid, signal.SIGKILL)
+        assert hold.acquire(timeout=20)
+    """
+    run("-W", "ignore::lightwork.errors.OwnerDiedWarning", program(textwrap.dedent(text)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="as root: the limit is another user's")
+def test_a_fork_that_failed_leaves_no_heir(run: Run, program: Program) -> None:
+    text = """
+        import os, resource
+        import lightwork as mp
+
+        mp.Lock()
+        os.setgid(65534)
+        os.setuid(65534)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        array = mp.RawArray("d", 1 << 20)
+        before = mp.arena.stats().used
+        for _ in range(3):
+            try:
+                os.fork()
+            except OSError:
+                pass
+            else:
+                raise SystemExit("that was to fail")
+        del array
+        assert mp.arena.stats().used <= before - (8 << 20), mp.arena.stats()
+    """
+    run(program(textwrap.dedent(text)))

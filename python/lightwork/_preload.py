@@ -75,6 +75,8 @@ def _receive_descriptors(sock: socket.socket, size: int) -> list[int]:
         for fd in fds:
             os.close(fd)
         raise OSError(errno.ECONNABORTED, "the request for a child came without its descriptors")
+    if reduction.ACKNOWLEDGE:
+        sock.send(b"A")
     return fds
 
 

@@ -153,7 +153,6 @@ class Letter:
 
     #: The queue with the message; None: it is not pickled yet, or went the stdlib's way.
     _queue: Queue | None = None
-    _went_otherwise = False
 
     def __init__(self, process_obj: Any, name: str) -> None:
         self._process = process_obj
@@ -164,15 +163,14 @@ class Letter:
             queue = Queue(ctx=None)
             queue.put(self._process, False)
         except (ArenaFull, Full):
-            self._went_otherwise = True
             return loads, (bytes(dumps(self._process)),)
         self._queue = queue
         return _open, (queue,)
 
     def take_back(self) -> bool:
-        """See to it that no child opens the letter; False: one may have done so."""
+        """See to it that no child opens the letter; False: one may have done so, or it is not even written."""
         if self._queue is None:
-            return not self._went_otherwise
+            return False
         try:
             self._queue.get_nowait()
         except Empty:
@@ -218,7 +216,7 @@ class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
         _native.holding(_starting_server, _start_server_once, server)
         try:
             super()._launch(process_obj)
-        except (EOFError, ConnectionError):  # the server has ended, perhaps just now; a new one can start the child
+        except (EOFError, ConnectionError, RuntimeError):  # the server has ended, perhaps just now: ask a new one
             if not self._letter.take_back():
                 raise
             _native.child_started(0)

@@ -1,4 +1,4 @@
-"""Run tests on a core that is built with AddressSanitizer.
+"""Run tests on a core that is built with AddressSanitizer, or ThreadSanitizer.
 
     python tests/sanitize.py                           # queues, locks, arrays, pools: some minutes
     python tests/sanitize.py tests/test_queues.py -x   # what is to be given to pytest instead
@@ -8,11 +8,15 @@ shared memory: that is for tests/kill, tests/models and tests/fuzz. Needs a nigh
 runtime, and gcc's libasan, which the interpreter loads first. Leaks are not looked for: an interpreter keeps much until
 its end. (A read of freed memory that was put into `Queue.put` on purpose is found at the first call.)
 
-ThreadSanitizer and Miri are not used: the one wants a standard library and an interpreter built with it, or takes their
-locks for races; for the other nearly all of the core is system calls and memory that processes share. tests/models
-looks for races.
+    python tests/sanitize.py --threads                 # ThreadSanitizer on tests/races
 
-Exit code 0 if pytest passed and the sanitizer said nothing.
+That needs Rust's own sources, too (rustup component add rust-src): the standard library has to be built with it, or its
+locks are taken for races. Debian's packages will do in place of the nightly: rustc, cargo, rust-src, clang.
+
+Miri is not used: nearly all of the core is system calls and memory that processes share. tests/models looks for races
+of the locks and the queue in all orders.
+
+Exit code 0 if the tests passed and the sanitizer said nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import lightwork
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = "x86_64-unknown-linux-gnu"
+DEBIANS_SOURCES = Path("/usr/lib/rustlib/src/rust/library")
 #: Tests that limit the address space cannot run: the sanitizer reserves terabytes of it.
 TESTS = [
     *(f"tests/test_{name}.py" for name in ("queues", "lock", "condition", "sharedctypes", "buffers", "pool")),
@@ -36,6 +41,8 @@ TESTS = [
 
 
 def main() -> int:
+    if sys.argv[1:] == ["--threads"]:
+        return under_threads()
     runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
     toolchains = subprocess.run(["rustup", "toolchain", "list"], capture_output=True, text=True).stdout
     if "nightly" not in toolchains or not Path(runtime).is_absolute():
@@ -57,6 +64,23 @@ def main() -> int:
         reports = [file.read_text() for file in Path(folder).glob("asan.*")]
     print(*reports, f"{len(reports)} reports of the sanitizer", sep="\n")
     return int(bool(code or reports))
+
+
+def under_threads() -> int:
+    """tests/races, instrumented together with the standard library."""
+    listed = subprocess.run(["rustup", "+nightly", "component", "list", "--installed"], capture_output=True, text=True)
+    command, flags = ["cargo", "+nightly"], "-Zsanitizer=thread"
+    if "rust-src" not in listed.stdout:
+        if not DEBIANS_SOURCES.exists():
+            print("not run: needs rust-src, of a nightly Rust toolchain or of Debian's rustc, cargo and clang")
+            return 2
+        command = ["/usr/bin/cargo"]
+        flags += " -Zexternal-clangrt -Clinker=clang -Clink-arg=-fsanitize=thread"
+    with tempfile.TemporaryDirectory() as folder:
+        # Without random addresses, of which some kernels give more than the sanitizer knows of.
+        command = ["setarch", "-R", *command, "test", "--release", "--tests", "-Zbuild-std", "--target", TARGET]
+        environment = os.environ | {"RUSTC_BOOTSTRAP": "1", "RUSTFLAGS": flags, "CARGO_TARGET_DIR": folder}
+        return subprocess.run(command, env=environment, cwd=ROOT / "tests" / "races").returncode
 
 
 def build(folder: Path) -> Path:

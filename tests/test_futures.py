@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import gc
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
@@ -113,6 +113,27 @@ def test_signatures_are_the_standard_librarys() -> None:
                     continue  # `map` takes its options so
                 mine = ours[parameter.name]
                 assert (mine.kind, mine.default) == (parameter.kind, parameter.default), (name, parameter)
+
+
+def test_map_reads_a_bounded_number_ahead(make: Make) -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for x in range(100):
+            taken.append(x)
+            yield -x
+
+    with make(2) as executor:
+        for chunksize in (1, 4):
+            taken.clear()
+            results = executor.map(abs, items(), chunksize=chunksize, buffersize=3)
+            for x, result in enumerate(results):
+                assert result == x
+                assert len(taken) <= x + 1 + 4 * chunksize
+            assert len(taken) == 100
+        for wrong, error in ((0, ValueError), ("many", TypeError)):
+            with pytest.raises(error, match="buffersize has to be"):
+                executor.map(abs, [1], buffersize=wrong)  # type: ignore[arg-type]
 
 
 def test_settings_reach_the_workers(make: Make, ctx: BaseContext) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import weakref
 from contextlib import nullcontext
 from typing import Any
 
@@ -98,10 +100,35 @@ def test_the_result_is_had_though_others_took_the_exit_code() -> None:
     q.kill()
     for x in (p, q):
         os.waitpid(x.pid, 0)
-    assert p.result() == 42 and p.exitcode is None
+    assert p.result(20) == p.result() == 42 and p.exitcode is None
     with pytest.raises(WorkerDied, match="something else took its exit code"):
-        q.result()
+        q.result(20)
     multiprocessing.process._children.clear()  # type: ignore[attr-defined]  # where they would stay for ever
+
+
+def test_any_number_is_a_timeout(ctx: Any) -> None:
+    p = started(ctx, pow, 6, 2)
+    assert p.result(float("inf")) == p.result(1e12) == 36
+    go = ctx.Event()
+    q = started(ctx, go.wait)
+    for timeout in (float("nan"), 0, -1):
+        with pytest.raises(TaskTimeout, match="has not ended within"):
+            q.result(timeout)
+    go.set()
+    assert q.result(20) is True
+
+
+def test_an_error_keeps_no_process() -> None:
+    p = started(fork, ends, ValueError)
+    with pytest.raises(ValueError):
+        p.result(20)
+    gone = weakref.ref(p)
+    gc.disable()  # without the help of a collection
+    try:
+        del p
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # -- how it ended

@@ -1,5 +1,6 @@
 """Pool: limits of time and memory, and cancelling."""
 
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -264,6 +265,8 @@ def test_wrong_limits(wrong: dict[str, Any]) -> None:
         mp.Pool(1, **wrong)
     with pytest.raises(ValueError, match="memory_limit"):
         mp.Pool(1, memory_limit=0)
+    with mp.Pool(1, timeout=math.inf, memory_limit=math.inf) as pool:  # type: ignore[arg-type]
+        assert pool.apply(abs, (-1,)) == 1
     with mp.Pool(1) as pool:
         for start in (pool.apply, pool.map, pool.imap, pool.imap_unordered):
             with pytest.raises(ValueError, match=name):

@@ -27,6 +27,14 @@ PRIMITIVES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable
 }
 
 
+@pytest.mark.parametrize("name", ["Semaphore", "BoundedSemaphore"])
+def test_a_semaphore_is_locked_at_zero(name: str) -> None:
+    semaphore = getattr(mp, name)(1)
+    assert not semaphore.locked()
+    with semaphore:
+        assert semaphore.locked()
+
+
 def test_reprs() -> None:
     lock, rlock = fork.Lock(), fork.RLock()
     assert (repr(lock), repr(rlock)) == ("<Lock(owner=None)>", "<RLock(None, 0)>")

@@ -227,6 +227,9 @@ class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
             _native.holding(_starting_server, _start_server_once, server)
             super()._launch(process_obj)
 
+    def is_gone(self) -> bool:
+        return False  # the server's child: nobody here can take its code
+
     def _until_ended(self) -> None:
         wait([self.sentinel])  # the server's child, not ours: the server writes its code there
 

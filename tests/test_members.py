@@ -77,11 +77,10 @@ def test_a_fork_that_failed_leaves_no_heir(run: Run, program: Program) -> None:
         import os, resource
         import lightwork as mp
 
-        mp.Lock()
+        array = mp.RawArray("d", 1 << 20)
         os.setgid(65534)
         os.setuid(65534)
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-        array = mp.RawArray("d", 1 << 20)
         before = mp.arena.stats().used
         for _ in range(3):
             try:

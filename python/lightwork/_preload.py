@@ -20,7 +20,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
-from multiprocessing import forkserver, process, reduction, spawn
+from multiprocessing import connection, forkserver, process, reduction, spawn
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ def prepare(told: dict[str, Any]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     spawn.prepare = partial(_prepare_child, spawn.prepare)
     reduction.recvfds = _receive_descriptors
+    for name in ("deliver_challenge", "answer_challenge"):  # from Python 3.14 on they come before the descriptors
+        setattr(connection, name, partial(_challenge, getattr(connection, name), os.getpid()))
     _join(told["family"], told["parent"], told["fd"])
     for folder in _socket_folders() if told["first"] else ():  # others share the folder of the first process
         atexit.register(_remove, folder, os.getpid(), told["parent"])
@@ -75,9 +77,19 @@ def _receive_descriptors(sock: socket.socket, size: int) -> list[int]:
         for fd in fds:
             os.close(fd)
         raise OSError(errno.ECONNABORTED, "the request for a child came without its descriptors")
-    if reduction.ACKNOWLEDGE:
+    if getattr(reduction, "ACKNOWLEDGE", True):  # from Python 3.14 on it always does
         sock.send(b"A")
     return fds
+
+
+def _challenge(do_it: Callable[[Any, bytes], None], server: int, client: Any, key: bytes) -> None:
+    """As `_receive_descriptors`: of these the server's loop knows an EOFError alone."""
+    try:
+        do_it(client, key)
+    except ConnectionResetError as e:
+        if os.getpid() != server:
+            raise
+        raise EOFError("the request for a child was broken off") from e
 
 
 def _join(family: int, parent: int, fd: int) -> None:

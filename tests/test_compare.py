@@ -365,9 +365,9 @@ def test_a_png(tmp_path: Path) -> None:
 
 # Calls that block for ever in some ways, or from some round on; each says that it is there.
 BLOCKED = """
-import os, threading
+import threading
+from multiprocessing import parent_process
 
-MAIN = os.getpid()
 rounds = 0
 
 def on_thread(x):
@@ -375,7 +375,7 @@ def on_thread(x):
         wait()
 
 def on_process(x):
-    if os.getpid() != MAIN:
+    if parent_process() is not None:
         wait()
 
 def in_third_round(x):

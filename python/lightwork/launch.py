@@ -78,7 +78,7 @@ class _Launch:
 
     pid: int
     sentinel: int
-    returncode: int | None
+    returncode: int | None = None
     #: Bytes it had resident at most; None while it lives, and of children of a forkserver.
     peak_memory: int | None = None
 

@@ -146,6 +146,11 @@ def need_spans_of_the_dead() -> None:
 def left_behind(operation: Operation, case: Case, before: losses.Blocks, rows: list[Any]) -> list[tuple[str, str]]:
     """Whatever is still in use that was not before, but for what the protocols say is lost."""
     faults = []
+    points = [case.point, case.then]
+    end = time.monotonic() + LIMIT
+    may_stay = losses.rows(points) + operation.reserves
+    while (extra := len(living()) - len(rows)) > may_stay and time.monotonic() < end:
+        time.sleep(0.01)  # children of the dead come to their end by themselves, and nobody here is told of it
     lightwork.Array("b", 100_000)  # who inherits the arena's lock sets its lists and counts right
     need_spans_of_the_dead()
     gc.collect()
@@ -160,13 +165,8 @@ def left_behind(operation: Operation, case: Case, before: losses.Blocks, rows: l
         if offset < ends:
             faults.append(("wrong", f"two blocks in one place: the second at {offset:#x}"))
         ends = offset + nbytes
-    points = [case.point, case.then]
     if unexpected := losses.unexpected(left, points, operation.makes):
         faults.append(("leaked", f"blocks (bytes, state, is the owner dead): {unexpected}"))
-    end = time.monotonic() + LIMIT
-    may_stay = losses.rows(points) + operation.reserves
-    while (extra := len(living()) - len(rows)) > may_stay and time.monotonic() < end:
-        time.sleep(0.01)  # children of the dead come to their end by themselves, and nobody here is told of it
     if extra > may_stay:
         faults.append(("leaked", f"{extra} rows of members: {native.rows_in_use()}"))
     return faults

@@ -6,6 +6,7 @@ Ours may have further keyword-only parameters. Names of our own are pinned in AD
 import importlib
 import inspect
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
@@ -220,3 +221,11 @@ def test_their_handlers_catch_our_exceptions(name: str) -> None:
 
 def test_start_methods_and_their_default() -> None:
     assert lightwork.get_all_start_methods() == multiprocessing.get_all_start_methods()  # the first is the default
+
+
+def test_submodules_are_attributes() -> None:
+    """The stdlib's are once something has imported them, and programs rely on that."""
+    for name in lightwork._MODULES:
+        assert getattr(lightwork, name) is sys.modules[f"lightwork.{name}"]
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        lightwork.nothing  # noqa: B018 - it is the look that raises

@@ -14,6 +14,7 @@ from typing import Any
 
 import compare_tasks
 import pytest
+from conftest import wait_until
 from rich.console import Console
 
 import lightwork as mp
@@ -390,6 +391,14 @@ def wait():
 """
 
 
+def is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def interrupt(args: list[str], cwd: Path) -> tuple[int, str, str, float]:
     """Run the command until a call says that it is there, press Ctrl-C; return exit code, what was printed to stdout
     and stderr, and the seconds it took to end."""
@@ -408,8 +417,7 @@ def interrupt(args: list[str], cwd: Path) -> tuple[int, str, str, float]:
         except BaseException:
             os.killpg(program.pid, signal.SIGKILL)
             raise
-    with pytest.raises(ProcessLookupError):
-        os.killpg(program.pid, 0)
+    assert wait_until(lambda: not is_there(program.pid))  # a forkserver ends when nobody has it any more
     return program.returncode, stdout, stderr, took
 
 

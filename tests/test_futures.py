@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import gc
 import inspect
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -115,6 +116,19 @@ def test_signatures_are_the_standard_librarys() -> None:
                 assert (mine.kind, mine.default) == (parameter.kind, parameter.default), (name, parameter)
 
 
+def test_map_keeps_no_result(make: Make) -> None:
+    with make(1) as executor:
+        for found in executor.map(Forgotten, range(3)):
+            gone = weakref.ref(found)
+            del found
+            assert gone() is None
+
+
+class Forgotten:
+    def __init__(self, _: int) -> None:
+        """Weak references to instances are possible."""
+
+
 def test_map_reads_a_bounded_number_ahead(make: Make) -> None:
     taken: list[int] = []
 
@@ -132,7 +146,7 @@ def test_map_reads_a_bounded_number_ahead(make: Make) -> None:
                 assert len(taken) <= x + 1 + 4 * chunksize
             assert len(taken) == 100
         for wrong, error in ((0, ValueError), ("many", TypeError)):
-            with pytest.raises(error, match="buffersize has to be"):
+            with pytest.raises(error, match="buffersize must be"):
                 executor.map(abs, [1], buffersize=wrong)  # type: ignore[arg-type]
 
 

@@ -318,19 +318,20 @@ def test_the_rest_of_the_package(run: Run, program: Write) -> None:
     class Own(BaseManager): pass
     Own.register("make", dict, exposed=["get"])
 
-    with dummy.Pool(2) as pool:
-        print(pool.map(abs, [-1]), type(pool).__module__)
-    with SharedMemoryManager() as manager:
-        print(*manager.ShareableList([1, "two"]))
-    with Own() as manager:
-        print(manager.make({1: 2}).get(1))
-    block = shared_memory.SharedMemory(create=True, size=8)
-    print(len(block.buf) >= 8)
-    block.close()
-    block.unlink()
-    a, b = Pipe()
-    a.send(3)
-    print(b.recv())
+    if __name__ == "__main__":
+        with dummy.Pool(2) as pool:
+            print(pool.map(abs, [-1]), type(pool).__module__)
+        with SharedMemoryManager() as manager:
+            print(*manager.ShareableList([1, "two"]))
+        with Own() as manager:
+            print(manager.make({1: 2}).get(1))
+        block = shared_memory.SharedMemory(create=True, size=8)
+        print(len(block.buf) >= 8)
+        block.close()
+        block.unlink()
+        a, b = Pipe()
+        a.send(3)
+        print(b.recv())
     """
     assert output(run, program, text) == "[1] lightwork.pool\n1 two\n2\nTrue\n3\n"
 

@@ -22,6 +22,7 @@ import sys as _sys
 if _sys.platform != "linux":
     raise ImportError(f"lightwork runs on Linux only (it needs memfd, futex and pidfd), and this is {_sys.platform}")
 
+from importlib import import_module as _import_module
 from multiprocessing.process import active_children, current_process, parent_process
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
@@ -122,6 +123,29 @@ __all__ = [
 ]
 
 
+_MODULES = frozenset(
+    [
+        "connection",
+        "dummy",
+        "forkserver",
+        "heap",
+        "managers",
+        "pool",
+        "popen_fork",
+        "popen_forkserver",
+        "popen_spawn_posix",
+        "queues",
+        "resource_sharer",
+        "resource_tracker",
+        "shared_memory",
+        "sharedctypes",
+        "spawn",
+        "synchronize",
+        "util",
+    ]
+)
+
+
 def __getattr__(name: str) -> _Any:
     # Imported when they are asked for: most programs need neither. `map` is not in __all__: `import *` would put it in
     # the place of Python's own.
@@ -133,4 +157,6 @@ def __getattr__(name: str) -> _Any:
         from .pool import auto_map
 
         return auto_map
+    if name in _MODULES:  # the stdlib's are attributes once something has imported them
+        return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

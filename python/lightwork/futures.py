@@ -109,8 +109,10 @@ class ProcessPoolExecutor(Executor):
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
-        if buffersize is not None:
-            buffersize = _checks.count("buffersize", buffersize)
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
         end = None if timeout is None else time.monotonic() + timeout
         if chunksize == 1:
             calls = ((fn, args) for args in zip(*iterables, strict=False))
@@ -127,9 +129,9 @@ class ProcessPoolExecutor(Executor):
         def results() -> Iterator[Any]:
             try:
                 while futures:
-                    result = _result_of(futures.popleft(), end)
+                    futures[0].exception(None if end is None else end - time.monotonic())  # waits
                     futures.extend(self.submit(fn, *args) for fn, args in itertools.islice(calls, 1))
-                    yield result
+                    yield _result_of(futures.popleft())  # and keeps it no longer than the caller does
             finally:
                 for future in futures:
                     future.cancel()
@@ -172,12 +174,10 @@ class ProcessPoolExecutor(Executor):
         return self._pool
 
 
-def _result_of(future: Future[T], end: float | None) -> T:
-    """Wait until then; a call that takes longer is cancelled."""
+def _result_of(future: Future[T]) -> T:
     try:
-        return future.result(None if end is None else end - time.monotonic())
+        return future.result()
     finally:
-        future.cancel()
         del future  # an error's traceback leads to this frame
 
 

@@ -34,6 +34,11 @@ def children():
     return {pid for pid in pids if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"}
 
 
+def living():
+    """Without those whose start was interrupted, which are in no state of theirs."""
+    return [thread for thread in threading.enumerate() if thread.is_alive()]
+
+
 if __name__ == "__main__":
     method = sys.argv[1]
     ctx = mp.get_context(method)
@@ -46,5 +51,5 @@ if __name__ == "__main__":
         for turn in range(200 if method == "fork" else 40):
             begin(ctx, turn, clock)
         assert clock.rung > 5
-    assert wait_until(lambda: threading.active_count() == 1), threading.enumerate()
+    assert wait_until(lambda: len(living()) == 1), living()
     assert wait_until(lambda: children() <= lasting), children() - lasting

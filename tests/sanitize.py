@@ -68,9 +68,9 @@ def main() -> int:
 
 def under_threads() -> int:
     """tests/races, instrumented together with the standard library."""
-    listed = subprocess.run(["rustup", "+nightly", "component", "list", "--installed"], capture_output=True, text=True)
     command, flags = ["cargo", "+nightly"], "-Zsanitizer=thread"
-    if "rust-src" not in listed.stdout:
+    ask = ["rustup", "+nightly", "component", "list", "--installed"]
+    if not shutil.which("rustup") or "rust-src" not in subprocess.run(ask, capture_output=True, text=True).stdout:
         if not DEBIANS_SOURCES.exists():
             print("not run: needs rust-src, of a nightly Rust toolchain or of Debian's rustc, cargo and clang")
             return 2

@@ -4,7 +4,10 @@ mod common;
 
 use common::{Held, THREADS, rounds, together, waiting};
 use lightwork_races::arena::{self, blocks};
-use lightwork_races::cells::parcel::{self, Entry};
+use lightwork_races::cells::{
+    self,
+    parcel::{self, Entry},
+};
 use lightwork_races::queue::{INLINE, Payload, Ring};
 use lightwork_races::sync::Outcome;
 use std::sync::OnceLock;
@@ -72,21 +75,21 @@ fn carry(maxsize: u64, n: usize, size: impl Fn(usize) -> (u64, bool) + Sync) {
                 let with = claim.payload.kind as u8;
                 assert!(is_filled(claim.bytes(), with));
                 sums[1].fetch_add(with as u64 + claim.bytes().len() as u64, Relaxed);
-                let mut buffers = Vec::new();
+                let (mut buffers, came) = (Vec::new(), cells::now());
                 for entry in claim.entries() {
                     parcel::take(entry);
                     buffers.push(entry.handle().offset);
                 }
                 drop(claim);
                 for offset in buffers {
-                    lightwork_races::cells::adopt(offset);
+                    cells::adopt(offset, came);
                     // SAFETY: the buffer is ours by now, and so long.
                     let bytes = unsafe {
                         let at = arena::at::<u8>(offset + parcel::HEADER);
                         std::slice::from_raw_parts(at, parcel::LEAST as usize)
                     };
                     assert!(is_filled(bytes, with));
-                    lightwork_races::cells::release(offset);
+                    cells::release(offset);
                 }
             }
         }
@@ -120,7 +123,7 @@ fn blocks_are_freed_by_others() {
     together(THREADS, |thread| {
         for i in 0..n {
             let number = mix(thread, i);
-            let bytes = SIZES[if number % 50 == 0 { 5 } else { number % 5 }];
+            let bytes = SIZES[if number.is_multiple_of(50) { 5 } else { number % 5 }];
             let block = arena::alloc(bytes, blocks::LETTER).expect("room");
             assert_eq!(block % 64, 0);
             fill(block, bytes.min(4096), number as u8);

@@ -57,7 +57,33 @@ def use_memory(nbytes: int, seconds: float) -> int:
     return len(block)
 
 
+def send_arrays(count: float) -> None:
+    """Take and give the family's locks, as good as always."""
+    queue = mp.SimpleQueue()
+    while count > 0:
+        array = mp.ndarray(5000)
+        queue.put(array)
+        del array
+        queue.get()
+        count -= 1
+
+
 # -- time
+
+
+def test_a_task_is_ended_while_it_holds_what_its_parent_waits_for() -> None:
+    ended = 0
+    with fork.Pool(2) as pool:
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            late = [pool.apply_async(send_arrays, (math.inf,), timeout=0.01) for _ in range(2)]
+            while not all(job.ready() for job in late):
+                send_arrays(20)
+            for job in late:
+                with pytest.raises(TaskTimeout):
+                    job.get(SOON)
+                ended += 1
+    assert ended > 10
 
 
 def test_a_call_over_its_time_ends_and_no_other(ctx: BaseContext) -> None:

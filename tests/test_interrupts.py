@@ -3,6 +3,7 @@ nothing is lost. From Python 3.14 on one may come between `with lock` and its bo
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -139,6 +140,10 @@ def test_an_interrupted_pool_leaves_nobody(ctx: BaseContext, monkeypatch: pytest
 
 @pytest.mark.parametrize("program", ["interrupted_starts", "interrupted_workers"])
 def test_program(run: Run, method: str, program: str) -> None:
+    if sys.version_info >= (3, 14) and program == "interrupted_starts":
+        pytest.skip(
+            "from Python 3.14 on the locks of threading, the forkserver and the resource tracker may stay taken"
+        )
     run(Path(__file__).parent / "programs" / f"{program}.py", method)
 
 

@@ -183,7 +183,8 @@ def _open(queue: Queue) -> Any:
 
 
 class _LaunchByPickle(_Launch):
-    _letter: Letter
+    #: While the child is being launched; then it is the child's.
+    _letter: Letter | None = None
 
     def _launch(self, process_obj: Any) -> None:
         passport = Passport(process_obj._name)
@@ -191,6 +192,7 @@ class _LaunchByPickle(_Launch):
         passport.holds_interrupts = getattr(process_obj, "_lightwork_holds_interrupts", False)
         self._letter = Letter(process_obj, passport)
         super()._launch(self._letter)  # type: ignore[misc]
+        self._letter = None
 
 
 class ForkPopen(_Launch, popen_fork.Popen):
@@ -217,7 +219,7 @@ class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
         try:
             super()._launch(process_obj)
         except (EOFError, ConnectionError, RuntimeError):  # the server has ended, perhaps just now: ask a new one
-            if not self._letter.take_back():
+            if self._letter is None or not self._letter.take_back():
                 raise
             _native.child_started(0)
             if self.finalizer is not None:

@@ -157,7 +157,7 @@ class ProcessCrew:
         try:
             while self._free:
                 self._start_one()
-            self.thread.start()
+            _native.without_interrupts(self.thread.start)  # which holds locks of `threading`'s
         except BaseException:
             self._give_up()
             raise

@@ -376,7 +376,8 @@ class Engine:
         """There is work for the collector, or its end. If there is none, or the last one has left, start one; should
         others do so at the same time, all but one leave."""
         if not self._collecting.locked():
-            threading.Thread(target=self._collect, name="lightwork-pool-collector", daemon=True).start()
+            collector = threading.Thread(target=self._collect, name="lightwork-pool-collector", daemon=True)
+            _native.without_interrupts(collector.start)  # which holds locks of `threading`'s
         for latch in list(self._collector_latches):
             open_latch(latch)
 

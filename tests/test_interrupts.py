@@ -138,6 +138,21 @@ def test_an_interrupted_pool_leaves_nobody(ctx: BaseContext, monkeypatch: pytest
             ctx.Pool(2)
 
 
+def blocks_interrupts(_: Any) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_workers_block_interrupts_as_their_maker_does(ctx: BaseContext, method: str, blocked: bool) -> None:
+    expected = blocked and method != "forkserver"  # whose children are the server's
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if blocked else ())
+    try:
+        with ctx.Pool(1, maxtasksperchild=1) as pool:  # the first is started by this thread, others by the crew's
+            assert pool.map(blocks_interrupts, range(3), chunksize=1) == [expected] * 3
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @pytest.mark.parametrize("program", ["interrupted_starts", "interrupted_workers"])
 def test_program(run: Run, method: str, program: str) -> None:
     if sys.version_info >= (3, 14) and program == "interrupted_starts":

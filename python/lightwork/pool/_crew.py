@@ -144,6 +144,7 @@ class ProcessCrew:
         self._free = list(range(size))
         self._row_of: dict[Worker, int] = {}
         self._starting: Worker | None = None
+        self._lets_interrupts_through = signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._reasons: dict[Worker, BaseException] = {}
         self._unwanted: dict[int, float] = {}
         self._next_memory_look = 0.0
@@ -195,7 +196,7 @@ class ProcessCrew:
         worker = self._make(row)
         worker.name = worker.name.replace("Process", "PoolWorker")
         worker.daemon = True
-        worker._lightwork_holds_interrupts = True
+        worker._lightwork_holds_interrupts = self._lets_interrupts_through
         self._starting = worker
         if worker._start_method != "fork":
             resource_tracker.ensure_running()  # if `start` did that, it would let SIGINT through

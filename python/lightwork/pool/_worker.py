@@ -51,7 +51,8 @@ def serve(
     interrupts = _Interrupts()
     if isinstance(desk, ProcessDesk):
         interrupts.install()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the crew started us with it blocked
+        if getattr(current_process(), "_lightwork_holds_interrupts", False):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the crew started us with it blocked
         if native_threads is not None:
             limit_native_threads(native_threads)
         current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # it may have children

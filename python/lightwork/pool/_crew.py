@@ -166,8 +166,9 @@ class ProcessCrew:
     def _give_up(self) -> None:
         self._killed = True  # before all else: the thread may run, and replaces who ends
         self._bell.ring()
-        known = [*self.workers, *([self._starting] if self._starting is not None else ())]
-        started = [worker for worker in known if worker._popen is not None]
+        started = list(self.workers)
+        if getattr(self._starting, "_popen", None) is not None:
+            started.append(self._starting)
         for worker in started:
             if worker.exitcode is None:
                 worker.terminate()
@@ -198,7 +199,7 @@ class ProcessCrew:
         worker.daemon = True
         worker._lightwork_holds_interrupts = self._lets_interrupts_through
         self._starting = worker
-        if worker._start_method != "fork":
+        if getattr(worker, "_start_method", "fork") != "fork":
             resource_tracker.ensure_running()  # if `start` did that, it would let SIGINT through
         _native.without_interrupts(worker.start)
         self._free.pop()

@@ -241,7 +241,7 @@ class Barrier(SharedCell, _native.Barrier):
         if timeout is None:
             timeout = self._timeout
         start = time.monotonic()
-        index, broke = self._meet(self._action, timeout)
+        index, broke = self._meet(self._action or None, timeout)
         if broke is None:
             return index
         raise threading.BrokenBarrierError(self._what_broke_it(broke, timeout, time.monotonic() - start))

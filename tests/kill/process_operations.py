@@ -154,7 +154,8 @@ class Worker(Operation):
         token, to_token = os.pipe()
         os.set_blocking(token, False)
         os.write(to_token, b"x")
-        with fork.Pool(2, set_up, (note, token), retries=5) as pool:
+        # One at a time: of two the victim may be the one that comes too late for all items.
+        with fork.Pool(1, set_up, (note, token), retries=5) as pool:
             results = pool.map(work, range(self.ITEMS), chunksize=1)
             note("results", [int.from_bytes(r[:8], "little") for r in results])
             pool.close()

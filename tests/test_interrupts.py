@@ -25,12 +25,16 @@ Run = Callable[..., Any]
 
 def harass(work: Callable[[], object], rings: int = 300) -> None:
     """Call it again and again, interrupted, until so many alarms have rung."""
+
+    def until_it_rings() -> None:
+        alarm.set()
+        while not alarm.off:
+            work()
+
     with Alarm(interrupt, 5e-5) as alarm:
         while alarm.rung < rings:
             try:
-                alarm.set()
-                while not alarm.off:
-                    work()
+                until_it_rings()  # no loop in here: its jump back, where a handler may run, is in no `try`
             except KeyboardInterrupt:
                 pass
 

@@ -30,12 +30,13 @@ class Alarm:
             self._handler()
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGALRM, self._ring)
+        signal.signal(signal.SIGALRM, self._ring)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.off = True
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self._before)
+        # The handler stays: one that is on its way to some thread would end the process by default.
 
 
 def interrupt() -> None:

@@ -158,8 +158,11 @@ def addresses(dice: random.Random, until: float) -> int:
         while (found := queue.get(timeout=10)) != rounds:
             check(len(found) == size, "a message has another length")  # for the second `get` there was memory
         rounds += 1
-    with fork.Pool(2) as pool:
-        check(pool.map(triple, range(100)) == [3 * n for n in range(100)], "the map has wrong results")
+    try:
+        with fork.Pool(2) as pool:
+            check(pool.map(triple, range(100)) == [3 * n for n in range(100)], "the map has wrong results")
+    except RuntimeError as e:  # the arena has the larger part of the addresses: some limits leave none for a thread
+        check("can't start new thread" in str(e), f"a pool raised {e!r}")
     return rounds
 
 

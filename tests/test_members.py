@@ -41,8 +41,13 @@ Run = Callable[..., Any]
 Program = Callable[[str], Path]
 
 
-@pytest.mark.skipif(not hasattr(os, "unshare"), reason="os.unshare() came with Python 3.12")
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a pid namespace")
+def in_a_new_namespace(test: Callable[..., None]) -> Callable[..., None]:
+    no_unshare = pytest.mark.skipif(not hasattr(os, "unshare"), reason="os.unshare() came with Python 3.12")
+    no_right = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a pid namespace")
+    return no_unshare(no_right(test))
+
+
+@in_a_new_namespace
 def test_processes_of_another_pid_namespace_are_told_from_the_dead(run: Run, program: Program) -> None:
     text = """
         import os, signal
@@ -69,6 +74,76 @@ def test_processes_of_another_pid_namespace_are_told_from_the_dead(run: Run, pro
         assert hold.acquire(timeout=20)
     """
     run("-W", "ignore::lightwork.errors.OwnerDiedWarning", program(textwrap.dedent(text)))
+
+
+IN_A_NAMESPACE = """
+    import os, signal, threading
+    import lightwork as mp
+
+    ctx = mp.get_context("fork")
+
+    def hold(lock, q):
+        lock.acquire()
+        q.put(os.getpid())
+        signal.pause()
+
+    def grow(_):
+        content = bytearray(80 << 20)
+        signal.pause()
+
+    def too_much(pool):
+        try:
+            pool.map_async(grow, [1]).get(20)
+        except mp.errors.WorkerDied as e:
+            return "memory" in str(e)
+
+    def main():
+        lock, q = ctx.Lock(), ctx.Queue()
+        p = ctx.Process(target=hold, args=(lock, q))
+        p.start()
+        pid = q.get(timeout=20)
+        {then}
+
+    if __name__ == "__main__":
+        os.unshare(os.CLONE_NEWPID)  # and /proc stays the old one's
+        if not (child := os.fork()):
+            main()
+            os._exit(0)
+        raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@in_a_new_namespace
+@pytest.mark.parametrize(
+    "then",
+    [
+        "assert not lock.acquire(timeout=1)",  # it lives
+        "os.kill(pid, 9); assert lock.acquire(timeout=20)",
+        "with ctx.Pool(1, memory_limit=40 << 20) as pool: assert too_much(pool)",
+        "p = mp.get_context('forkserver').Process(target=print); p.start(); p.result(20)",
+    ],
+)
+def test_a_proc_of_another_pid_namespace(run: Run, program: Program, then: str) -> None:
+    text = textwrap.dedent(IN_A_NAMESPACE).replace("{then}", then)
+    run("-W", "ignore::RuntimeWarning", program(text))
+
+
+@in_a_new_namespace
+def test_a_thread_with_the_number_of_a_dead_process_is_not_taken_for_it(run: Run, program: Program) -> None:
+    then = """os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        try:
+            with open("/proc/sys/kernel/ns_last_pid", "w") as f:
+                f.write(str(pid - 1))
+        except OSError:
+            return
+        thread = threading.Thread(target=signal.pause, daemon=True)
+        thread.start()
+        assert thread.native_id == pid
+        assert lock.acquire(timeout=20)
+    """
+    text = textwrap.dedent(IN_A_NAMESPACE.replace("{then}", then))
+    run("-W", "ignore::RuntimeWarning", program(text))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="as root: the limit is another user's")

@@ -94,7 +94,7 @@ def _challenge(do_it: Callable[[Any, bytes], None], server: int, client: Any, ke
 
 def _join(family: int, parent: int, fd: int) -> None:
     """Before an imported module makes a primitive."""
-    arena = os.open(f"/proc/{parent}/fd/{fd}", os.O_RDWR)
+    arena = os.open(f"{_native.proc_folder(parent)}/fd/{fd}", os.O_RDWR)
     _native.join_family(family, arena, 0)
     os.close(arena)
 

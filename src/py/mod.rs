@@ -112,6 +112,12 @@ fn die_with(parent: u32, by_signal: bool) -> PyResult<()> {
     crate::sys::process::die_with(parent, by_signal).map_err(PyErr::from)
 }
 
+/// The folder in `/proc` of the process with this pid, which may have another number there; None if it is not to be seen.
+#[pyfunction]
+fn proc_folder(pid: u32) -> Option<String> {
+    crate::sys::process::folder(pid)
+}
+
 /// Store in a Popen the exit code of its child, if that has ended, and its peak memory. The code can be had once: no signal
 /// handler comes between having it and storing it. Callers take turns. If somebody else reaped the child, nothing is stored.
 #[pyfunction]
@@ -207,7 +213,7 @@ mod _native {
     #[pymodule_export]
     use super::{
         after_fork_in_child, arena_owners, arena_stats, before_fork, child_started, die_with, family, join_family,
-        reap, reap_of_server, reserve_child, set_arena_budget, set_name, sweep, take_forked,
+        proc_folder, reap, reap_of_server, reserve_child, set_arena_budget, set_name, sweep, take_forked,
     };
 
     use super::*;

@@ -25,9 +25,13 @@ impl Mark {
         same(self.start, other.start) && same(self.stack, other.stack)
     }
 
-    /// Of the process whose `/proc` folder has this name; None if it is gone.
-    fn of(name: &str) -> Option<Mark> {
-        let stat = std::fs::read_to_string(format!("/proc/{name}/stat")).ok()?;
+    /// Of a process; None if it is gone, or not to be seen.
+    fn of(pid: u32) -> Option<Mark> {
+        Self::read(&folder(pid)?)
+    }
+
+    fn read(folder: &str) -> Option<Mark> {
+        let stat = std::fs::read_to_string(format!("{folder}/stat")).ok()?;
         // Fields 22 and 28. The second is the program's name in parentheses and may hold anything: count from its end.
         let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
         Some(Mark {
@@ -36,10 +40,36 @@ impl Mark {
         })
     }
 
-    /// Of this process. (By that name: in a new pid namespace `/proc` may still be another's, with other numbers.)
+    /// Of this process.
     pub fn mine() -> Mark {
-        Self::of("self").unwrap_or_default()
+        Self::read("/proc/self").unwrap_or_default()
     }
+}
+
+/// The folder in `/proc` of the process with this pid; None if it is gone, or not to be seen there. In a new pid namespace
+/// `/proc` may still be another's, with other numbers: then the kernel is asked which is meant.
+pub fn folder(pid: u32) -> Option<String> {
+    if proc_is_ours()? {
+        return Some(format!("/proc/{pid}"));
+    }
+    let fd = pidfd(pid);
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"));
+    // SAFETY: we opened it; if there was none to be had, this is an error that nobody needs.
+    unsafe { libc::close(fd) };
+    let number: i64 = info
+        .ok()?
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:"))?
+        .trim()
+        .parse()
+        .ok()?;
+    (number > 0).then(|| format!("/proc/{number}"))
+}
+
+/// Does `/proc` number processes as this one does? None: there is no `/proc`.
+fn proc_is_ours() -> Option<bool> {
+    let mine = std::fs::read_link("/proc/self").ok()?;
+    Some(mine.to_str() == Some(&pid().to_string()))
 }
 
 /// The namespaces in which this process's pid and start time mean something, as one number; 0 without `/proc`.
@@ -52,13 +82,14 @@ pub fn namespaces() -> u64 {
 /// Is the process that had this pid and mark still running? A zombie is dead: none of its threads run. In doubt (no
 /// descriptor left, no /proc) the answer is yes, and the caller asks again a slice later.
 pub fn is_alive(pid: u32, mark: Mark) -> bool {
-    let is_it = || mark == Mark::default() || Mark::of(&pid.to_string()).is_none_or(|now| now.may_be(mark));
+    let is_it = || mark == Mark::default() || Mark::of(pid).is_none_or(|now| now.may_be(mark));
     let fd = pidfd(pid);
     if fd < 0 {
-        if errno() == libc::ESRCH {
+        // The last two, by kernel: the number is a thread's by now, or a process group's that its process has left.
+        if matches!(errno(), libc::ESRCH | libc::ENOENT | libc::EINVAL) {
             return false;
         }
-        // SAFETY: signal 0 only asks. (The number may be a thread's by now, which has no pidfd.)
+        // SAFETY: signal 0 only asks.
         return (unsafe { libc::kill(pid as libc::pid_t, 0) } == 0 || errno() != libc::ESRCH) && is_it();
     }
     let mut p = libc::pollfd {
@@ -78,6 +109,9 @@ pub fn is_alive(pid: u32, mark: Mark) -> bool {
 /// The child that this thread forked last and that was not reaped yet, None if there is none such; an error if the kernel does
 /// not say. (It lists them in that order.)
 pub fn youngest_child() -> std::io::Result<Option<u32>> {
+    if proc_is_ours() == Some(false) {
+        return Err(std::io::ErrorKind::Unsupported.into());
+    }
     let children = std::fs::read_to_string("/proc/thread-self/children")?;
     Ok(children
         .split_ascii_whitespace()
@@ -105,7 +139,7 @@ pub fn die_with(parent: u32, by_signal: bool) -> std::io::Result<()> {
             return Ok(());
         }
     }
-    let mark = Mark::of(&parent.to_string()).unwrap_or_default();
+    let mark = Mark::of(parent).unwrap_or_default();
     let fd = pidfd(parent);
     if fd < 0 {
         let e = std::io::Error::last_os_error();
@@ -174,8 +208,9 @@ pub fn stop(pid: u32, pidfd: libc::c_int) -> std::io::Result<bool> {
     if !send_signal(pid, pidfd, libc::SIGSTOP)? {
         return Ok(false);
     }
+    let folder = folder(pid).unwrap_or_default();
     for _ in 0..5000 {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("{folder}/stat")).unwrap_or_default();
         let state = stat.rfind(") ").and_then(|i| stat.as_bytes().get(i + 2));
         if state.is_none_or(|s| b"TtZX".contains(s)) {
             break;

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import _native
 from ..reduction import unpack
 from ._packing import parts
 
@@ -40,8 +41,8 @@ def queued_seconds(pids: Iterable[int] = ()) -> float:
     0 if the kernel does not count.
     """
     total = 0
-    for pid in ("self", *pids):
-        for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+    for folder in ("/proc/self", *filter(None, map(_native.proc_folder, pids))):
+        for file in Path(f"{folder}/task").glob("*/schedstat"):
             try:
                 total += int(file.read_text().split()[1])
             except (OSError, IndexError, ValueError):  # it has ended, or the kernel writes something else

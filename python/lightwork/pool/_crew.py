@@ -361,13 +361,14 @@ def _private_memory(pid: int, enough: int) -> int:
     """Resident bytes that are the process's own: not shared memory, not files, not what it has from its parent by fork
     and neither has changed. Looked at closely only if it may be more than `enough`: that takes the kernel 6 ms for
     300 MB (smaps_rollup; Linux 6, EPYC)."""
+    folder = _native.proc_folder(pid)
     try:
-        with open(f"/proc/{pid}/statm", "rb") as f:
+        with open(f"{folder}/statm", "rb") as f:
             _, resident, shared, *_ = map(int, f.read().split())
         anonymous = (resident - shared) * os.sysconf("SC_PAGE_SIZE")
         if anonymous <= enough:
             return anonymous
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as f:
+        with open(f"{folder}/smaps_rollup", "rb") as f:
             private = sum(int(line.split()[1]) for line in f if line.startswith(b"Private_"))
         return min(anonymous, private * 1024)
     except OSError:

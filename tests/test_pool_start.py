@@ -78,6 +78,17 @@ def test_a_pool_that_cannot_start_leaves_nothing() -> None:
     assert threading.active_count() == threads
 
 
+def test_a_pool_that_cannot_start_ends_workers_that_do_not_obey() -> None:
+    failing = cannot_start_the_third_process(OSError("no more processes"))
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # which forked workers inherit
+    try:
+        with pytest.raises(OSError, match="no more processes"):
+            failing(4, context=mp.get_context("fork"))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert mp.active_children() == []
+
+
 def test_a_pool_that_cannot_watch_its_workers_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = cannot_start_the_third_process(SystemExit("no third process"))
     reported: list[Any] = []

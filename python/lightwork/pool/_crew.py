@@ -172,7 +172,11 @@ class ProcessCrew:
         for worker in started:
             if worker.exitcode is None:
                 worker.terminate()
+        deadline = time.monotonic() + GRACE
         for worker in started:
+            worker.join(max(0.0, deadline - time.monotonic()))
+            if worker.exitcode is None:
+                worker.kill()
             worker.join()
 
     def nudge(self) -> None:

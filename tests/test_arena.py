@@ -348,10 +348,11 @@ def test_what_a_fork_hook_makes_is_the_childs_too(program: Any, run: Any) -> Non
 CROWD = """
 import lightwork as mp
 from lightwork import _native
+from lightwork.launch import Passport
 rows = 0
 try:
     while True:
-        _native.reserve_child()
+        _native.reserve_child(Passport())
         rows += 1
 except OSError as e:
     print(type(e).__name__, rows > 32000, e.strerror)

@@ -107,3 +107,58 @@ def test_a_fork_while_another_thread_starts_the_server(server: Any, monkeypatch:
     finally:
         go.set()
     assert t.result(SOON) == 5
+
+
+PRELOADED = """
+import os, signal
+from multiprocessing import forkserver
+from lightwork import launch
+
+open_letter = launch._open
+
+
+def open_late(queue):
+    with open({log!r}, "w") as f:
+        f.write(str(os.getpid()))
+    while os.path.exists({log!r}):
+        os.sched_yield()
+    return open_letter(queue)
+
+
+def die(*_):
+    while not os.path.getsize({log!r}):
+        os.sched_yield()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if not os.path.getsize({log!r}):  # the first server
+    launch._open = open_late
+    forkserver.write_signed = die
+"""
+
+STARTED_TWICE = """
+import os, sys
+import lightwork as mp
+
+if __name__ == "__main__":
+    log = sys.argv[1]
+    ctx = mp.get_context("forkserver")
+    ctx.set_forkserver_preload(["preloaded"])
+    p = ctx.Process(target=abs, args=(-1,))
+    p.start()
+    p.join(20)
+    assert p.exitcode == 0
+    child = int(open(log).read())
+    end = os.pidfd_open(child)
+    os.unlink(log)
+    assert mp.connection.wait([end], 20), "the first server's child waits for ever"
+"""
+
+
+def test_the_child_of_a_server_that_died_at_its_birth_ends(tmp_path: Any, run: Any) -> None:
+    log = tmp_path / "child"
+    log.touch()
+    (tmp_path / "preloaded.py").write_text(PRELOADED.format(log=str(log)))
+    program = tmp_path / "program.py"
+    program.write_text(STARTED_TWICE)
+    run(program, log)

@@ -168,3 +168,132 @@ def test_a_fork_that_failed_leaves_no_heir(run: Run, program: Program) -> None:
         assert mp.arena.stats().used <= before - (8 << 20), mp.arena.stats()
     """
     run(program(textwrap.dedent(text)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="as root: the limit is another user's")
+def test_a_fork_that_failed_ends_nobody_elses_process(run: Run, program: Program) -> None:
+    text = """
+        import os, resource, subprocess
+        import lightwork as mp
+
+        ctx = mp.get_context("fork")
+        lock = ctx.Lock()
+        os.setgid(65534)
+        os.setuid(65534)
+        other = subprocess.Popen(["sleep", "100"])
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        try:
+            ctx.Process(target=print).start()
+        except OSError:
+            pass
+        else:
+            raise SystemExit("that was to fail")
+        assert other.poll() is None
+        other.kill()
+        other.wait()
+    """
+    run(program(textwrap.dedent(text)))
+
+
+#: What `drop_many` makes is freed at once if no process is taken for an heir of it.
+FORKS = """
+    import os, signal
+
+    hook = None
+    os.register_at_fork(  # registered first: runs last before a fork, and first after it
+        before=lambda: hook and hook("before"),
+        after_in_parent=lambda: hook and hook("parent"),
+        after_in_child=lambda: hook and hook("child"),
+    )
+    import lightwork as mp
+
+    def used_by_many():
+        for _ in range(2000):
+            mp.get_context("fork").Queue()
+        return mp.arena.stats().used
+
+    used_by_many()
+    before = used_by_many()
+"""
+
+
+def test_a_fork_in_the_midst_of_another_leaves_no_heir(run: Run, program: Program) -> None:
+    text = """
+        def hook(when):
+            global hook
+            hook = None
+            if not (inner := os.fork()):
+                os._exit(0)
+            os.waitpid(inner, 0)
+
+        if not (outer := os.fork()):
+            os._exit(0)
+        os.waitpid(outer, 0)
+        assert used_by_many() <= before
+    """
+    run(program(textwrap.dedent(FORKS) + textwrap.dedent(text)))
+
+
+def test_a_child_that_died_before_its_first_step_is_no_heir(run: Run, program: Program) -> None:
+    text = """
+        def hook(when):
+            if when == "child":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        child = os.fork()
+        os.waitpid(child, 0)
+        assert used_by_many() <= before
+    """
+    run(program(textwrap.dedent(FORKS) + textwrap.dedent(text)))
+
+
+def test_a_fork_leaves_no_descriptors(run: Run, program: Program) -> None:
+    text = """
+        descriptors = os.listdir("/proc/self/fd")
+        for _ in range(3):
+            if not (child := os.fork()):
+                os._exit(len(os.listdir("/proc/self/fd")))
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == len(descriptors)
+        mp.Queue()
+        assert os.listdir("/proc/self/fd") == descriptors
+    """
+    run(program(textwrap.dedent(FORKS) + textwrap.dedent(text)))
+
+
+def test_an_orphan_that_comes_to_us_is_not_taken_for_our_child(run: Run, program: Program) -> None:
+    text = """
+        import ctypes
+
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: as the first process of a container is
+        end, to_end = os.pipe()
+        said, say = os.pipe()
+        if not os.fork():
+            if not (orphan := os.fork()):
+                signal.pause()
+            os.write(say, str(orphan).encode())
+            os.read(end, 1)
+            os._exit(0)  # its child is ours now
+        orphan = int(os.read(said, 100))
+        queue = mp.Queue()
+        queue.put("mine")
+        go, to_go = os.pipe()
+
+        def hook(when):
+            if when == "child":
+                os.read(go, 1)
+            elif when == "parent":
+                os.write(to_end, b"x")
+                os.wait()
+
+        if not (child := os.fork()):
+            got = queue.get(timeout=20)
+            os._exit(0 if got == "mine" else 1)
+        del queue  # its heir has not begun
+        others = [mp.Queue() for _ in range(50)]
+        for other in others:
+            other.put("another's")
+        os.write(to_go, b"x")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        os.kill(orphan, signal.SIGKILL)
+    """
+    run(program(textwrap.dedent(FORKS) + textwrap.dedent(text)))

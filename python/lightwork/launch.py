@@ -36,9 +36,8 @@ _ARRIVE = (
 class Passport(str):
     """A process name that makes who unpickles it a member of this family, in the row reserved for it."""
 
-    __slots__ = ("holds_interrupts", "row")
-    row: int
-    holds_interrupts: bool
+    row = 0
+    holds_interrupts = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         from . import _install
@@ -65,7 +64,8 @@ def arrive(
 
     holds_interrupts = holds
     fd = arena.detach()
-    _native.join_family(family, fd, row)
+    if not _native.join_family(family, fd, row):
+        os._exit(1)
     os.close(fd)
     force_start_method(method)
     if installed:
@@ -84,13 +84,12 @@ class _Launch:
 
     def __init__(self, process_obj: BaseProcess) -> None:
         self._parent = os.getpid()
-        _native.take_forked()
         self._reaping = threading.Lock()  # a child can be reaped once
         _native.family()  # the arena has to exist before the child
         try:
             super().__init__(process_obj)  # type: ignore[call-arg]
             if self.pid:
-                _native.child_started(self.pid)
+                self._tell_pid(self.pid)
             if (outcome := getattr(process_obj, "_lightwork_outcome", None)) is not None:
                 outcome.child = self
         except BaseException:
@@ -101,8 +100,8 @@ class _Launch:
         """The start has failed, or was interrupted: if there is a child by now, nobody will ask for it."""
         if os.getpid() != self._parent:  # this is that child, and has not come to its program
             os.kill(os.getpid(), signal.SIGKILL)
-        pid = getattr(self, "pid", None) or self._forked()
-        _native.child_started(pid)
+        pid = getattr(self, "pid", None) or self._find_pid()
+        self._tell_pid(pid)
         if pid and self.returncode is None:
             self.pid = pid
             try:
@@ -112,9 +111,11 @@ class _Launch:
             self._until_ended()
             self.poll()
 
-    @staticmethod
-    def _forked() -> int:
-        """The pid that an interrupted fork has kept to itself; 0 if there was none."""
+    def _tell_pid(self, pid: int) -> None:
+        """Say whose the row is that was reserved; 0: nobody's."""
+
+    def _find_pid(self) -> int:
+        """The pid that an interrupted launch has kept to itself; 0 if there was none."""
         return 0
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
@@ -175,28 +176,45 @@ class Letter:
             self._queue.get_nowait()
         except Empty:
             return False
+        self._queue.put(None)  # for a child that has come so far, and waits for it: nobody wants that one any more
         return True
 
 
 def _open(queue: Queue) -> Any:
-    return queue.get()
+    process = queue.get()
+    if process is None:
+        os._exit(1)
+    return process
 
 
 class _LaunchByPickle(_Launch):
+    _passport: Passport | None = None
     #: While the child is being launched; then it is the child's.
     _letter: Letter | None = None
 
     def _launch(self, process_obj: Any) -> None:
-        passport = Passport(process_obj._name)
-        passport.row = _native.reserve_child()
+        self._passport = passport = Passport(process_obj._name)
+        _native.reserve_child(passport)
         passport.holds_interrupts = getattr(process_obj, "_lightwork_holds_interrupts", False)
         self._letter = Letter(process_obj, passport)
         super()._launch(self._letter)  # type: ignore[misc]
         self._letter = None
 
+    def _tell_pid(self, pid: int) -> None:
+        if self._passport is not None:
+            _native.child_started(self._passport.row, pid)
+
 
 class ForkPopen(_Launch, popen_fork.Popen):
-    _forked = staticmethod(_native.take_forked)
+    def _launch(self, process_obj: Any) -> None:
+        _native.forget_fork()  # of another child
+        super()._launch(process_obj)  # type: ignore[misc]
+
+    def _tell_pid(self, pid: int) -> None:
+        _native.child_forked(pid)
+
+    def _find_pid(self) -> int:
+        return _native.forked_pid()
 
 
 class SpawnPopen(_LaunchByPickle, popen_spawn_posix.Popen):
@@ -221,7 +239,7 @@ class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
         except (EOFError, ConnectionError, RuntimeError):  # the server has ended, perhaps just now: ask a new one
             if self._letter is None or not self._letter.take_back():
                 raise
-            _native.child_started(0)
+            self._tell_pid(0)
             if self.finalizer is not None:
                 self.finalizer()
             self._fds.clear()

@@ -2,6 +2,7 @@
 
 pub mod barrier;
 pub mod event;
+pub mod launches;
 pub mod leases;
 pub mod lock;
 pub mod own;
@@ -13,6 +14,7 @@ pub mod waitlist;
 
 use crate::arena::{self, Full, blocks, layout};
 use crate::members;
+use launches::Launches;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
@@ -55,49 +57,7 @@ pub struct Local {
 pub struct Cells {
     held: HashMap<u64, Local>,
     limbo: Vec<Limbo>,
-    launches: Vec<Launch>,
-}
-
-impl Cells {
-    /// What is made now is inherited by processes born later than this.
-    fn now(&mut self) -> u64 {
-        self.launches.retain(|l| members::is_embryo(l.row));
-        self.launches.iter().fold(members::births(), |now, l| now.min(l.before))
-    }
-}
-
-/// A child of ours that is being started: it also inherits, or finds in its pickle, what is made between its row's
-/// reservation and its own beginning.
-struct Launch {
-    row: u64,
-    /// The birth clock before the reservation.
-    before: u64,
-}
-
-/// A row for the child that this thread starts next: see `members::reserve_child`.
-pub fn reserve_child() -> Result<u64, members::Crowded> {
-    let mut cells = cells(); // nothing is made between the clock's tick and the note of it
-    let before = members::births();
-    let row = members::reserve_child()?;
-    cells.launches.push(Launch { row, before });
-    Ok(row)
-}
-
-/// The child of this thread runs with this pid, or (0) was not started: see `members::child_started`.
-pub fn child_started(pid: u32) {
-    child_began();
-    members::child_started(pid);
-}
-
-/// What this process makes from now on the child of this thread does not inherit.
-pub fn child_forked() {
-    child_began();
-    members::child_forked();
-}
-
-fn child_began() {
-    let row = members::reserved();
-    cells().launches.retain(|l| l.row != row);
+    launches: Launches,
 }
 
 /// A cell that its creator dropped while processes lived that could have inherited it.
@@ -142,7 +102,7 @@ pub fn create(kind: Kind, bytes: u64, destroy: fn(u64)) -> Result<Handle, Full> 
     let stamp = layout::header().stamps.fetch_add(1, Relaxed) + 1;
     let created = {
         let mut cells = cells();
-        let created = cells.now();
+        let created = cells.launches.now();
         let local = Local {
             ident: named(kind, stamp),
             handles: 1,
@@ -207,7 +167,7 @@ pub fn lease(h: Handle, bytes: u64) -> Result<bool, Full> {
 
 /// The birth clock for what comes to this process now.
 pub fn now() -> u64 {
-    cells().now()
+    cells().launches.now()
 }
 
 /// A message's buffer, whose claim is over, is a cell of this process from now on; it came at the time `created`.
@@ -393,6 +353,7 @@ pub fn after_deaths() {
 /// Look for all that nobody has any more.
 pub fn tidy() {
     members::sweep();
+    now(); // children that are gone before they had begun are nobody's heirs
     blocks::free_unfinished();
     empty_limbo(); // queues first: their messages hold the rest
     parcel::free_of_the_dead();

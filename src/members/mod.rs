@@ -5,7 +5,6 @@ use crate::sync::member::STATE;
 use crate::sync::{self, Member};
 use crate::sys;
 use crate::sys::process::Mark;
-use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering::*};
 
 /// Nobody's slot: the generation of its last user stays in the word.
@@ -93,13 +92,6 @@ impl Place {
 const _: () = assert!(size_of::<Row>() as u64 == layout::MEMBER);
 
 static PRIVATE: AtomicPtr<Private> = AtomicPtr::new(std::ptr::null_mut());
-
-thread_local! {
-    /// The row that this thread reserved for the child it is starting; a fork carries it into the child.
-    static RESERVED: Cell<u64> = const { Cell::new(0) };
-    /// The child that this thread forked last.
-    static FORKED: Cell<u32> = const { Cell::new(0) };
-}
 
 pub fn init() -> std::io::Result<()> {
     sync::wait::init();
@@ -216,125 +208,135 @@ fn free_unborn(slot: usize, ident: u64) {
     }
 }
 
-/// Make row `m`, which was reserved for it, this process's own; None if somebody took it for a dead one's meanwhile.
-fn adopt(m: Member) -> Option<Member> {
-    let r = row(m.slot());
-    if r.ident.load(Acquire) != m.word(EMBRYO) {
-        return None;
+/// Become a member, if this process is none yet; in the row that was reserved for it, if there is one. None: that row is
+/// nobody's any more, since nobody wants this process.
+fn join_in(reserved: Option<Member>) -> Result<Option<Member>, Crowded> {
+    if let Some(m) = Member::of(private().me.load(Acquire)) {
+        return Ok(Some(m));
     }
-    live_in(m);
-    kill_point!("members.join.1");
-    r.ident
-        .compare_exchange(m.word(EMBRYO), m.word(ALIVE), AcqRel, Relaxed)
-        .ok()?;
-    kill_point!("members.join.2");
+    let m = match reserved {
+        // Alive first: whoever reserved the row frees no living one's, and so it is ours to write.
+        Some(m) if live(m) => {
+            write_life(m);
+            m
+        }
+        Some(_) => return Ok(None),
+        None => {
+            let m = reserve(0)?; // nobody else knows of it
+            write_life(m);
+            live(m);
+            m
+        }
+    };
     match private().me.compare_exchange(0, m.raw(), AcqRel, Acquire) {
-        Ok(_) => Some(m),
+        Ok(_) => Ok(Some(m)),
         Err(first) => {
             // Another thread was faster: nobody has seen this row's name.
-            r.ident.store(m.word(FREE), Release);
+            row(m.slot()).ident.store(m.word(FREE), Release);
             kill_point!("members.join.3");
-            Member::of(first)
+            Ok(Member::of(first))
         }
     }
 }
 
-/// This process is the one that row `m` was reserved for.
-fn live_in(m: Member) {
+/// False: it is nobody's any more.
+fn live(m: Member) -> bool {
+    let lives = row(m.slot())
+        .ident
+        .compare_exchange(m.word(EMBRYO), m.word(ALIVE), AcqRel, Relaxed)
+        .is_ok();
+    kill_point!("members.join.2" if lives);
+    lives
+}
+
+/// This process is the one that row `m` is for.
+fn write_life(m: Member) {
     let (r, mark) = (row(m.slot()), Mark::mine());
     r.start.store(mark.start, Relaxed);
     r.stack.store(mark.stack, Relaxed);
     r.place.store(here(), Relaxed);
     r.life.store(pid_under(m, sys::process::pid()), Release);
+    kill_point!("members.join.1");
 }
 
 /// Become a member, if this process is none yet.
 pub fn join() -> Result<Member, Crowded> {
-    loop {
-        if let Some(m) = Member::of(private().me.load(Acquire)) {
-            return Ok(m);
-        }
-        let row = match Member::of(RESERVED.replace(0)) {
-            Some(m) => m,
-            None => reserve(0)?,
-        };
-        if let Some(m) = adopt(row) {
-            return Ok(m);
-        }
+    Ok(join_in(None)?.expect("a row of its own"))
+}
+
+/// In a forked child: become a member, in the row that was reserved for it. (If that is nobody's any more, whoever forked it
+/// took it for gone: in another.)
+pub fn join_forked(reserved: Option<Member>) -> Result<Member, Crowded> {
+    match join_in(reserved)? {
+        Some(m) => Ok(m),
+        None => join(),
     }
 }
 
-/// A row for the child that this thread starts next. A forked child finds it by itself; others are told the word.
-pub fn reserve_child() -> Result<u64, Crowded> {
-    let m = reserve(join()?.raw())?;
-    RESERVED.set(m.raw());
-    Ok(m.raw())
-}
-
-/// The row that this thread reserved last and told nobody the pid of; 0: none.
-pub fn reserved() -> u64 {
-    RESERVED.get()
-}
-
-/// Is this row still waiting for the child that it was reserved for?
-pub fn is_embryo(word: u64) -> bool {
-    Member::of(word).is_some_and(|m| row(m.slot()).ident.load(Acquire) == m.word(EMBRYO))
-}
-
-/// The child runs: remember its pid, so that its death is seen even if it never gets to its row. 0: it was not started.
-pub fn child_started(pid: u32) {
-    let Some(m) = Member::of(RESERVED.replace(0)) else {
-        return;
-    };
-    if pid == 0 {
-        let embryo = &row(m.slot()).ident;
-        let _ = embryo.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
-    } else {
-        note_child(m, pid);
+/// In a child that was not forked by its parent: take the row that the parent reserved; false: nobody wants this child any
+/// more. A forkserver's child has one already, and its starter's speaks for it as well: it may have what that one gave it.
+pub fn take_row(reserved: Member) -> Result<bool, Crowded> {
+    if private().me.load(Acquire) == 0 {
+        return Ok(join_in(Some(reserved))?.is_some());
     }
-    kill_point!("members.started.1");
+    let lives = live(reserved);
+    if lives {
+        write_life(reserved);
+    }
+    Ok(lives)
 }
 
-/// Our child, for which row `m` was reserved, has this pid.
-fn note_child(m: Member, pid: u32) {
+/// A row for a child that this process starts next.
+pub fn reserve_child() -> Result<Member, Crowded> {
+    reserve(join()?.raw())
+}
+
+/// Has the child that this row was reserved for come to it, or is the row nobody's by now?
+pub fn has_begun(m: Member) -> bool {
     let r = row(m.slot());
-    r.outer_place.store(here(), Relaxed);
-    r.outer.store(pid_under(m, pid), Release);
+    let word = r.ident.load(Acquire);
+    word != m.word(EMBRYO) && (word != m.word(ALIVE) || pid_in(&r.life, m).is_some())
 }
 
-/// This thread has forked, and nobody says what pid the child has: note it, so that its death is seen even if it never gets
-/// to its row.
-pub fn child_forked() {
-    let Some(m) = Member::of(RESERVED.get()) else { return };
-    let Ok(youngest) = sys::process::youngest_child() else {
-        return; // whoever knows the pid will say it
-    };
-    RESERVED.set(0);
-    let known = |pid| {
-        (1..layout::header().rows.load(Acquire) as usize).any(|slot| {
-            slot != m.slot()
-                && named(row(slot).ident.load(Acquire))
-                    .and_then(seen)
-                    .is_some_and(|(p, _)| p == pid)
-        })
-    };
-    match youngest {
-        Some(pid) if !known(pid) => {
-            FORKED.set(pid);
-            note_child(m, pid);
+/// There is no child, or no more: the row that was reserved for it is free again.
+pub fn free_row(m: Member) {
+    let ident = &row(m.slot()).ident;
+    let _ = ident.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
+    kill_point!("members.started.1");
+}
+
+/// The child that was forked for row `m` is gone, wherever it had got to.
+pub fn has_gone(m: Member) {
+    free_row(m);
+    if !has_begun(m) {
+        bury(m, m.word(ALIVE)); // it had just come to its row
+    }
+}
+
+/// Our child, for which row `m` was reserved, has this pid: remember it, so that its death is seen even if it never gets to its
+/// row.
+pub fn note_child(m: Member, pid: u32) {
+    let r = row(m.slot());
+    loop {
+        let before = r.outer.load(Acquire);
+        if named(r.ident.load(Acquire)) != Some(m) {
+            return; // it has ended, and others may have the row
         }
-        // No child, or an older one: this one was reaped already, or there is none. (If it lives, it has got to its row.)
-        _ => {
-            let embryo = &row(m.slot()).ident;
-            let _ = embryo.compare_exchange(m.word(EMBRYO), m.word(FREE), AcqRel, Relaxed);
+        r.outer_place.store(here(), Relaxed);
+        if r.outer
+            .compare_exchange(before, pid_under(m, pid), AcqRel, Relaxed)
+            .is_ok()
+        {
+            break;
         }
     }
     kill_point!("members.started.1");
 }
 
-/// The pid of the child that this thread forked last since this was asked; 0: none, or it is not known.
-pub fn take_forked() -> u32 {
-    FORKED.take()
+/// The pid of the child for which row `m` was reserved, if it has said so, and to us.
+pub fn pid_of_child(m: Member) -> Option<u32> {
+    let r = row(m.slot());
+    pid_in(&r.life, m).filter(|_| r.place.load(Relaxed) == here())
 }
 
 fn pid_under(m: Member, pid: u32) -> u64 {
@@ -368,18 +370,6 @@ fn seen(m: Member) -> Option<(u32, Mark)> {
     Some((pid, mark))
 }
 
-/// In a child that was not forked by its parent: take the row that the parent reserved. A forkserver's child has one already,
-/// and its parent's speaks for it as well: it may have what that one gave it.
-pub fn take_row(word: u64) -> Result<Member, Crowded> {
-    RESERVED.set(word);
-    let me = join()?;
-    let reserved = Member::of(RESERVED.replace(0)).filter(|_| is_embryo(word));
-    if let Some(m) = reserved {
-        live_in(m);
-    }
-    Ok(me)
-}
-
 /// Is this member gone? Frees its row if so: from then on its generation alone says that it is dead.
 pub fn is_dead(m: Member) -> bool {
     if private().me.load(Relaxed) == m.raw() {
@@ -393,12 +383,18 @@ pub fn is_dead(m: Member) -> bool {
     if seen(m).is_none_or(|(pid, mark)| sys::process::is_alive(pid, mark)) {
         return false;
     }
-    if r.ident.compare_exchange(word, m.word(FREE), AcqRel, Relaxed).is_ok() {
+    bury(m, word);
+    true
+}
+
+/// Member `m`, with this `ident`, is dead.
+fn bury(m: Member, ident: u64) {
+    let r = row(m.slot());
+    if r.ident.compare_exchange(ident, m.word(FREE), AcqRel, Relaxed).is_ok() {
         kill_point!("members.bury.1");
         layout::header().deaths.fetch_add(1, AcqRel);
         kill_point!("members.bury.2");
     }
-    true
 }
 
 /// This process was started anew, and given nothing: it is no heir of what was made before it.

@@ -13,6 +13,8 @@ mod tasks;
 mod waits;
 mod whole;
 
+use crate::cells::launches;
+use crate::sync::Member;
 use crate::{arena, cells, members};
 use pyo3::exceptions::{PyImportError, PyOSError};
 use pyo3::prelude::*;
@@ -37,29 +39,36 @@ fn family() -> PyResult<(u64, i32)> {
 }
 
 /// Join the parent's family and take the member row that it reserved; 0: none was, and this process has nothing of its
-/// parent's.
+/// parent's. False: the parent wants this process no more.
 #[pyfunction]
-fn join_family(id: u64, fd: i32, row: u64) -> PyResult<()> {
+fn join_family(id: u64, fd: i32, row: u64) -> PyResult<bool> {
     arena::family::join(fd, id).map_err(|e| PyOSError::new_err(e.to_string()))?;
-    members::take_row(row).map_err(crowded)?;
-    if row == 0 {
-        members::inherit_nothing();
+    match Member::of(row) {
+        Some(row) => members::take_row(row).map_err(crowded),
+        None => {
+            members::join().map_err(crowded)?;
+            members::inherit_nothing();
+            Ok(true)
+        }
     }
-    Ok(())
 }
 
-/// Reserve a member row for a child about to be started by this thread.
+/// Reserve a member row for a child about to be started by this thread: the attribute `row` of its passport. (Set in here, where
+/// no signal handler can come between.)
 #[pyfunction]
-fn reserve_child() -> PyResult<u64> {
+fn reserve_child(passport: &Bound<'_, PyAny>) -> PyResult<()> {
     ensure()?;
-    cells::reserve_child().map_err(crowded)
+    let row = launches::reserve_child().map_err(crowded)?;
+    passport
+        .setattr("row", row.raw())
+        .inspect_err(|_| launches::child_started(row, 0))
 }
 
-/// The child of `reserve_child` runs with this pid; 0: it was not started after all.
+/// The child for which this row was reserved runs with this pid; 0: it was not started after all.
 #[pyfunction]
-fn child_started(pid: u32) {
-    if !arena::layout::base().is_null() {
-        cells::child_started(pid);
+fn child_started(row: u64, pid: u32) {
+    if let Some(row) = Member::of(row) {
+        launches::child_started(row, pid);
     }
 }
 
@@ -68,7 +77,7 @@ fn child_started(pid: u32) {
 fn before_fork() -> PyResult<()> {
     if !arena::layout::base().is_null() {
         cells::own::before_fork();
-        cells::reserve_child().map_err(crowded)?;
+        launches::before_fork().map_err(crowded)?;
     }
     Ok(())
 }
@@ -78,7 +87,7 @@ fn before_fork() -> PyResult<()> {
 fn after_fork_in_parent() {
     if !arena::layout::base().is_null() {
         cells::own::after_fork_in_parent();
-        cells::child_forked();
+        launches::after_fork_in_parent();
     }
 }
 
@@ -87,15 +96,28 @@ fn after_fork_in_parent() {
 fn after_fork_in_child() -> PyResult<()> {
     if !arena::layout::base().is_null() {
         cells::own::after_fork_in_child();
-        members::join().map_err(crowded)?;
+        launches::after_fork_in_child().map_err(crowded)?;
     }
     Ok(())
 }
 
-/// The pid of the child that this thread forked last since this was asked; 0: none, or it is not known.
+/// Forget which child this thread forked last.
 #[pyfunction]
-fn take_forked() -> u32 {
-    members::take_forked()
+fn forget_fork() {
+    launches::forget_fork();
+}
+
+/// The child that this thread forked last has this pid.
+#[pyfunction]
+fn child_forked(pid: u32) {
+    launches::child_forked(pid);
+}
+
+/// The pid of the child that this thread forked last, of whom nobody has told; waits for it to begin, a second at most. 0: there
+/// is none, or it is not to be known.
+#[pyfunction]
+fn forked_pid(py: Python<'_>) -> u32 {
+    py.detach(launches::forked_pid).unwrap_or(0)
 }
 
 /// Name this process for the others' messages.
@@ -125,8 +147,8 @@ fn reap(popen: &Bound<'_, PyAny>) -> PyResult<()> {
     if popen.getattr(RETURNCODE)?.is_none()
         && let Ok(Some((code, peak))) = crate::sys::process::reap(popen.getattr("pid")?.extract()?)
     {
-        popen.setattr("peak_memory", peak)?;
         popen.setattr(RETURNCODE, code)?;
+        popen.setattr("peak_memory", peak)?;
     }
     Ok(())
 }
@@ -212,8 +234,9 @@ mod _native {
     use super::whole::{Turn, holding, without_interrupts};
     #[pymodule_export]
     use super::{
-        after_fork_in_child, arena_owners, arena_stats, before_fork, child_started, die_with, family, join_family,
-        proc_folder, reap, reap_of_server, reserve_child, set_arena_budget, set_name, sweep, take_forked,
+        after_fork_in_child, arena_owners, arena_stats, before_fork, child_forked, child_started, die_with, family,
+        forget_fork, forked_pid, join_family, proc_folder, reap, reap_of_server, reserve_child, set_arena_budget,
+        set_name, sweep,
     };
 
     use super::*;

@@ -2,6 +2,7 @@
 //! program that it was replaced by (exec).
 
 use super::errno;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 pub use libc::{SIGCONT, SIGKILL};
 
@@ -106,17 +107,26 @@ pub fn is_alive(pid: u32, mark: Mark) -> bool {
     !ended && is_it()
 }
 
-/// The child that this thread forked last and that was not reaped yet, None if there is none such; an error if the kernel does
-/// not say. (It lists them in that order.)
-pub fn youngest_child() -> std::io::Result<Option<u32>> {
-    if proc_is_ours() == Some(false) {
-        return Err(std::io::ErrorKind::Unsupported.into());
+/// What tells a parent whether the child that it forks exists: a pipe whose one end the child has, until it closes it, ends or
+/// becomes another program. None if no descriptors are to be had.
+pub fn lifeline() -> Option<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: a place for two descriptors, which are ours from then on.
+    unsafe {
+        (libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) == 0)
+            .then(|| (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
     }
-    let children = std::fs::read_to_string("/proc/thread-self/children")?;
-    Ok(children
-        .split_ascii_whitespace()
-        .next_back()
-        .and_then(|pid| pid.parse().ok()))
+}
+
+/// Has nobody the other end of a lifeline any more? Waits for that at most so many milliseconds.
+pub fn is_cut(lifeline: &OwnedFd, milliseconds: i32) -> bool {
+    let mut p = libc::pollfd {
+        fd: lifeline.as_raw_fd(),
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&mut p, 1, milliseconds) == 1 }
 }
 
 /// Is this the process's first thread, the one whose interpreter thread runs signal handlers and finalization?

@@ -22,5 +22,10 @@ def ended(ctx: Any, target: Any, *args: Any) -> Any:
     return p.exitcode
 
 
+def asleep(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rpartition(")")[2].split()[0] == "S"
+
+
 def nothing() -> None:
     """A child's whole work."""

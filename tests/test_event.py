@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from conftest import wait_until
+from processes import asleep
 
 import lightwork as mp
 
@@ -21,11 +22,6 @@ def test_event() -> None:
     assert event.is_set() and event.wait(0) and event.wait()
     event.clear()
     assert not event.is_set() and not event.wait(0)
-
-
-def asleep(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat") as f:
-        return f.read().rpartition(")")[2].split()[0] == "S"
 
 
 def waits(event: Any, ready: Any, back: Any) -> None:

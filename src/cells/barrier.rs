@@ -134,6 +134,7 @@ impl BarrierCell {
 
     /// Sleep until the set passes. Done: go on; TimedOut: the barrier is broken (by a time-out, ours or another's).
     pub fn wait(&self, e: &Entry, wait: &mut Wait) -> Outcome {
+        let me = members::me();
         let mut slices = Slices::for_owner();
         loop {
             let w = e.word.load(Acquire);
@@ -150,6 +151,9 @@ impl BarrierCell {
                 }
                 _ => wait.sleep(futex::low_half(&e.word), w as u32, &mut slices),
             };
+            if members::me() != me {
+                return Outcome::Interrupted; // a signal handler has forked: the place is the parent's
+            }
             let _g = self.guard();
             match ended {
                 Slice::Again => {}

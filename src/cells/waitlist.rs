@@ -48,7 +48,8 @@ impl WaitList {
 
     /// Sleep until notified (Done) or the wait ends; gives the place back either way.
     pub fn wait(&self, e: &Entry, wait: &mut Wait) -> Outcome {
-        let waiting = members::me().word(WAITING);
+        let me = members::me();
+        let waiting = me.word(WAITING);
         let mut slices = Slices::idle();
         let ended = loop {
             if e.word.load(Acquire) != waiting {
@@ -60,6 +61,9 @@ impl WaitList {
                 Slice::Again | Slice::Supervise => {}
             }
         };
+        if members::me() != me {
+            return ended; // a signal handler has forked: the place is the parent's
+        }
         let notified = {
             let _g = self.lock.guard(members::me(), members::is_dead);
             let word = e.word.swap(0, AcqRel); // [leave.1]

@@ -134,9 +134,37 @@ pub fn will_fit(py: Python<'_>, e: &PyErr) -> bool {
             .is_ok_and(|f| f.is_truthy().unwrap_or(false))
 }
 
-/// Run `f` detached from the interpreter; signal handlers run in between, and what they raise ends the wait.
-pub fn waiting<R: Send>(py: Python<'_>, timeout: Option<f64>, f: impl FnOnce(&mut Wait) -> R + Send) -> PyResult<R> {
-    let deadline = timeout.map(|s| clock::now().saturating_add((s.max(0.0) * 1e9).min(4e18) as u64));
+/// Run `f` detached from the interpreter; signal handlers run in between, and what they raise ends the wait. If one forks, the
+/// child that returns from it waits anew, in its own name.
+pub fn waiting<R: Send>(py: Python<'_>, timeout: Option<f64>, mut f: impl FnMut(&mut Wait) -> R + Send) -> PyResult<R> {
+    let deadline = deadline(timeout);
+    loop {
+        if let Some(r) = wait_once(py, deadline, &mut f)? {
+            return Ok(r);
+        }
+    }
+}
+
+/// The same of what one process does and no child of its can go on with: an error for the child.
+pub fn waiting_in_one<R: Send>(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    f: impl FnOnce(&mut Wait) -> R + Send,
+) -> PyResult<R> {
+    wait_once(py, deadline(timeout), f)?.ok_or_else(forked)
+}
+
+fn deadline(timeout: Option<f64>) -> Option<u64> {
+    timeout.map(|s| clock::now().saturating_add((s.max(0.0) * 1e9).min(4e18) as u64))
+}
+
+/// None: this is a child that a signal handler forked meanwhile.
+fn wait_once<R: Send>(
+    py: Python<'_>,
+    deadline: Option<u64>,
+    f: impl FnOnce(&mut Wait) -> R + Send,
+) -> PyResult<Option<R>> {
+    let me = members::me();
     let mut raised = None;
     let r = py.detach(|| {
         // Only the main thread runs handlers. Another one must not attach here: the interpreter may be gone by then.
@@ -146,7 +174,7 @@ pub fn waiting<R: Send>(py: Python<'_>, timeout: Option<f64>, f: impl FnOnce(&mu
                 return false;
             }
             raised = Python::attach(|py| py.check_signals()).err();
-            raised.is_some()
+            raised.is_some() || members::me() != me
         };
         f(&mut Wait {
             deadline,
@@ -156,16 +184,16 @@ pub fn waiting<R: Send>(py: Python<'_>, timeout: Option<f64>, f: impl FnOnce(&mu
     });
     match raised {
         Some(e) => Err(e),
-        None => Ok(r),
+        None => Ok((members::me() == me).then_some(r)),
     }
 }
 
-/// Of a wait that was interrupted, and no signal handler has raised.
+/// Of a child in the middle of what its parent does.
 #[cold]
-pub fn forked_while_putting() -> PyErr {
+pub fn forked() -> PyErr {
     PyRuntimeError::new_err(
-        "a signal handler forked this process in the middle of a put(): the message is the parent's, which goes on; end the \
-         child in the handler (os._exit), or put in it anew",
+        "a signal handler forked this process in the middle of a call that its parent goes on with: what was put is the \
+         parent's, and so is the place among those who wait; end the child in the handler (os._exit), or call anew in it",
     )
 }
 

@@ -1,7 +1,7 @@
 //! Queue and SimpleQueue: one ring, two signatures.
 
 use super::codec::{Letter, decode, encode};
-use super::handle::{Name, Share, arena_full, forked_while_putting, patience, share, truth, waiting, will_fit};
+use super::handle::{Name, Share, arena_full, forked, patience, share, truth, waiting, waiting_in_one, will_fit};
 use crate::cells::Kind;
 use crate::members;
 use crate::queue::{Full, Ring};
@@ -70,10 +70,9 @@ fn put(py: Python<'_>, ring: &'static Ring, letter: Letter, block: bool, timeout
         Some(Err(Full::Arena(f))) => return Err(arena_full(py, f)),
         _ => {}
     }
-    let out = waiting(py, patience(block, timeout), |w| ring.put(letter.payload(), w))?;
+    let out = waiting_in_one(py, patience(block, timeout), |w| ring.put(letter.payload(), w))?;
     match out.map_err(|f| arena_full(py, f))? {
         Outcome::TimedOut => Err(queue_error(py, "Full")),
-        Outcome::Interrupted => Err(forked_while_putting()),
         _ => {
             letter.sent();
             Ok(())
@@ -317,6 +316,7 @@ impl Queue {
             return Err(closed(slf));
         }
         let room = Room::new(patience(block, timeout));
+        let me = members::me();
         loop {
             // Both may find no room: for the message, and for its slot, if the ring has to grow.
             let sent = match encode(&[], obj) {
@@ -325,7 +325,12 @@ impl Queue {
                 Err(e) => Err(e),
             };
             match sent {
-                Err(e) if will_fit(slf.py(), &e) => room.wait(slf.py())?,
+                Err(e) if will_fit(slf.py(), &e) => {
+                    room.wait(slf.py())?;
+                    if members::me() != me {
+                        return Err(forked());
+                    }
+                }
                 sent => return sent,
             }
         }

@@ -5,7 +5,7 @@
 //! result queue, whatever dies. (In two of them for a moment: the outcome is what counts then.)
 
 use super::codec::{Letter, corrupt, encode, is_packed, not_kept, sealed, split, spread};
-use super::handle::{Name, Share, arena_full, forked_while_putting, patience, share, waiting};
+use super::handle::{Name, Share, arena_full, patience, share, waiting, waiting_in_one};
 use crate::cells::Kind;
 use crate::cells::rows::{self, Row};
 use crate::queue::{Claim, Ring};
@@ -304,10 +304,8 @@ impl TaskQueue {
             Some(Ok(())) => {}
             _ => {
                 let ring = self.ring;
-                let out = waiting(py, None, |w| ring.put(letter.payload(), w))?;
-                if out.map_err(|full| arena_full(py, full))? == Outcome::Interrupted {
-                    return Err(forked_while_putting());
-                }
+                let out = waiting_in_one(py, None, |w| ring.put(letter.payload(), w))?;
+                out.map_err(|full| arena_full(py, full))?;
             }
         }
         letter.sent();

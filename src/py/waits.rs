@@ -1,11 +1,12 @@
 //! Event, the waiting room of Condition, Barrier.
 
-use super::handle::{Name, Share, arena_full, patience, share, waiting};
+use super::handle::{Name, Share, arena_full, forked, patience, share, waiting, waiting_in_one};
 use super::locks::{Lock, inherited, without_lock};
 use crate::cells::Kind;
 use crate::cells::barrier::{Arrival, BarrierCell};
 use crate::cells::event::EventCell;
 use crate::cells::waitlist::WaitList as Cell;
+use crate::members;
 use crate::sync::Outcome;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -104,7 +105,7 @@ impl WaitList {
         let cell = lock.get().cell();
         let depth = cell.release_all();
         let waiters = self.cell;
-        let (told, mut raised) = match waiting(py, patience(true, timeout), |w| waiters.wait(place, w)) {
+        let (told, mut raised) = match waiting_in_one(py, patience(true, timeout), |w| waiters.wait(place, w)) {
             Ok(out) => (out == Outcome::Done, None),
             Err(e) => (false, Some(e)),
         };
@@ -132,10 +133,10 @@ impl WaitList {
         let place = self.cell.enter().map_err(|f| arena_full(py, f))?;
         let waiters = self.cell;
         if let Err(e) = lock.call_method0("release") {
-            let _ = waiting(py, Some(0.0), |w| waiters.wait(place, w)); // gives the place back; what else it says is no news
+            let _ = waiting_in_one(py, Some(0.0), |w| waiters.wait(place, w)); // gives the place back; what else it says is no news
             return Err(e);
         }
-        let told = waiting(py, patience(true, timeout), |w| waiters.wait(place, w));
+        let told = waiting_in_one(py, patience(true, timeout), |w| waiters.wait(place, w));
         lock.call_method0("acquire")?;
         told.map(|out| out == Outcome::Done)
     }
@@ -195,15 +196,19 @@ impl Barrier {
         action: Option<Bound<'_, PyAny>>,
         timeout: Option<f64>,
     ) -> PyResult<(u32, Option<&'static str>)> {
-        let cell = self.cell;
+        let (cell, me) = (self.cell, members::me());
         let (index, met, broke) = match cell.arrive().map_err(|f| arena_full(py, f))? {
             Arrival::Broken => (0, false, "before"),
             Arrival::Waits(index, place) => {
-                let out = waiting(py, patience(true, timeout), |w| cell.wait(place, w))?;
+                let out = waiting_in_one(py, patience(true, timeout), |w| cell.wait(place, w))?;
                 (index, out == Outcome::Done, "waiting")
             }
             Arrival::Last(index, place) => {
-                if let Some(Err(e)) = action.map(|action| action.call0()) {
+                let done = action.map_or(Ok(()), |action| action.call0().map(drop));
+                if members::me() != me {
+                    return Err(done.err().unwrap_or_else(forked)); // the action forked: the place is the parent's
+                }
+                if let Err(e) = done {
                     cell.abort(Some(place));
                     return Err(e);
                 }

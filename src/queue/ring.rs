@@ -182,13 +182,9 @@ impl Ring {
     /// Put, waiting for the lock and for room.
     pub fn put(&self, p: &Payload, wait: &mut Wait) -> Result<Outcome, arena::Full> {
         let mut slices = Slices::idle();
-        let me = members::me();
         loop {
-            if members::me() != me {
-                return Ok(Outcome::Interrupted); // a signal handler has forked: the message is the parent's
-            }
             let r = {
-                let g = self.put.lock.guard(me, members::is_dead);
+                let g = self.put.lock.guard(members::me(), members::is_dead);
                 if g.inherited {
                     self.recover_put();
                 }

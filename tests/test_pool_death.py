@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from conftest import wait_until
 from pool_tasks import SOON, Watched, begin, count, die, exit_at_once, meet_all, square
 
 from lightwork.context import BaseContext
@@ -125,3 +126,16 @@ def test_random_deaths(ctx: BaseContext) -> None:
                 died += 1
         assert died <= 10
         assert len(meet_all(ctx, pool)) == 2
+
+
+def pause(_: Any) -> None:
+    signal.pause()
+
+
+def test_a_task_that_ends_while_its_worker_takes_it_does_not_come_back(ctx: BaseContext) -> None:
+    with ctx.Pool(1) as pool:
+        pool.apply(square, (1,))
+        paused = pool.apply_async(pause, ("x" * 200_000_000,))  # it takes a while to take that
+        assert wait_until(lambda: pool._engine.crew.works_for(paused.id), SOON)
+        assert paused.cancel()
+        assert pool.apply_async(square, (2,)).get(SOON) == 4

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+from conftest import wait_until
+from processes import used
 
 from lightwork import _native
 
@@ -69,3 +74,30 @@ def test_withdrawing_leaves_the_others() -> None:
         queue.put(job, 0, 0, b"", job)
     assert queue.withdraw({1}) == [1, 1]
     assert received(queue) == [(2, 2), (3, 3)]
+
+
+def test_what_a_dead_worker_had_claimed_is_nobody_elses() -> None:
+    queue, rows = _native.TaskQueue(recalled=True), _native.Rows(2)
+    queue.put(1, 0, 0, b"", "x" * 200_000_000)  # it takes a while to take that out
+    queue.put(2, 0, 0, b"", None)
+    if not (pid := os.fork()):
+        rows.begin(0)
+        queue.take(rows, 0)
+        signal.pause()
+    assert wait_until(lambda: rows.read(0)[0] == 1)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    rows.begin(1)
+    assert queue.take(rows, 1)[0] == 2  # and not 1, though its reader is dead
+    queue.recall(rows)
+    assert not queue.is_in_use()
+    assert used() < 100_000_000
+
+
+def test_withdrawn_tasks_take_their_buffers_along() -> None:
+    queue = _native.TaskQueue()
+    before = used()
+    for job in (1, 2):
+        queue.put(job, 0, 0, b"", np.zeros(1 << 20))
+    assert queue.withdraw({1, 2}) == [1, 2]
+    assert used() < before + (8 << 20)

@@ -14,6 +14,7 @@ No message: the process was killed, or ended by `os._exit`.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -51,20 +52,27 @@ class Outcome:
     # -- in the child
 
     def tell(self, run: Callable[[], Any], name: str) -> None:
-        """Call `run` and tell what came of it. Raises what it raises."""
+        """Call `run` and tell what came of it; not in a process that it has forked. Raises what it raises."""
+        here = os.getpid()
         try:
             value = run()
-        except Exception as e:
-            self._put_exception(e, formatted(e))
-            raise
         except BaseException as e:
-            self._put(LEFT, _short(summary(e)), formatted(e))
+            if os.getpid() == here:
+                self._tell_exception(e)
             raise
+        if os.getpid() != here:
+            return
         try:
             self._queue.put((RETURNED, value, ""))
         except Exception as e:
             why = f"the result of {name} cannot be sent: {_short(str(e))}"
             self._put(RAISED, Unshippable(why), formatted(e))
+
+    def _tell_exception(self, e: BaseException) -> None:
+        if isinstance(e, Exception):
+            self._put_exception(e, formatted(e))
+        else:
+            self._put(LEFT, _short(summary(e)), formatted(e))
 
     def _put_exception(self, e: Exception, text: str) -> None:
         try:

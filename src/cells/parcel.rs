@@ -159,7 +159,8 @@ pub fn discard(block: u64) {
         let word = blocks::word_at(offset);
         // Of a dead writer's message somebody else may be freeing the buffers: it is one of us who takes each. Its stamp is
         // looked at after its word, and the name in the word is never used twice.
-        if ident(offset).load(Acquire) == (Kind::Memory as u64) << 56 | stamp
+        if word != 0
+            && ident(offset).load(Acquire) == (Kind::Memory as u64) << 56 | stamp
             && blocks::take(offset, word, word & STATE)
         {
             ident(offset).store(0, Release); // [discard.2], arena's take.1 being the first

@@ -321,6 +321,8 @@ pub fn decode<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>>
 pub fn not_kept(py: Python<'_>, claim: Claim, e: PyErr) -> PyErr {
     if e.is_instance_of::<PyMemoryError>(py) {
         claim.give_back();
+    } else {
+        claim.discard();
     }
     e
 }
@@ -534,7 +536,7 @@ fn unpickle<'py>(py: Python<'py>, claim: Claim) -> PyResult<Bound<'py, PyAny>> {
         }
     };
     if view.call_method0("release").is_err() {
-        std::mem::forget(claim); // something still looks at the message: it has to stay
+        claim.leave_block(); // something still looks at it
     } else {
         drop(claim);
     }

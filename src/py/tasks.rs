@@ -2,7 +2,8 @@
 //!
 //! A message is a head (job, index, tag, elapsed as LEB128 numbers, then a word of bytes) and an object. A worker's claim
 //! is in its row before its hold on the message ends: so a task is in the queue, or in a row, or its outcome is in the
-//! result queue, whatever dies. (In two of them for a moment: the outcome is what counts then.)
+//! result queue, whatever dies. In two of them for a moment: then the outcome counts, or else the row. So what a dead worker
+//! had of the task queue no other takes over: the pool's owner looks at the rows, and gives back what none claims (`recall`).
 
 use super::codec::{Letter, corrupt, encode, is_packed, not_kept, sealed, split, spread};
 use super::handle::{Name, Share, arena_full, patience, share, waiting, waiting_in_one};
@@ -11,7 +12,7 @@ use crate::cells::rows::{self, Row};
 use crate::queue::{Claim, Ring};
 use crate::sync::Outcome;
 use crate::sys::process;
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyTuple};
 
@@ -27,6 +28,16 @@ impl Rows {
         self.rows
             .get(slot)
             .ok_or_else(|| PyIndexError::new_err(format!("there are {} rows, no row {slot}", self.rows.len())))
+    }
+
+    /// The row of this process, which is the worker in `slot`.
+    fn mine(&self, slot: usize) -> PyResult<&'static Row> {
+        let row = self.row(slot)?;
+        if row.is_mine() {
+            Ok(row)
+        } else {
+            Err(PySystemExit::new_err(0))
+        }
     }
 }
 
@@ -45,16 +56,27 @@ impl Rows {
         })
     }
 
+    /// This process is the worker in `slot` from now on.
+    fn begin(&self, slot: usize) -> PyResult<()> {
+        self.row(slot)?.begin();
+        Ok(())
+    }
+
     /// The worker in `slot` is through with its initializer.
     fn ready(&self, slot: usize) -> PyResult<()> {
         self.row(slot)?.set_ready(true);
         Ok(())
     }
 
-    /// The worker in `slot` goes on to these items of its piece.
+    /// The worker in `slot` goes on to these items of its piece. Raises SystemExit in a process that the task has forked.
     fn progress(&self, slot: usize, first: u32, count: u32) -> PyResult<()> {
-        self.row(slot)?.progress(first, count);
+        self.mine(slot)?.progress(first, count);
         Ok(())
+    }
+
+    /// Is this process the worker in `slot`? Not one that a task has forked.
+    fn is_mine(&self, slot: usize) -> PyResult<bool> {
+        Ok(self.row(slot)?.is_mine())
     }
 
     /// Empty a row, between two workers.
@@ -64,30 +86,21 @@ impl Rows {
     }
 
     /// Kill the worker in `slot`, a process (pid, its pidfd or -1 if none is to be had), unless it has come to something else
-    /// than this job, and this piece and these items of it where they are given. Returns whether it was killed.
-    ///
-    /// It is stopped for the look. Meanwhile it may hold a lock of the family, for which a thread of ours may wait while it
-    /// has the interpreter: so nothing in here needs that.
+    /// than this job, and this piece and these items of it where they are given. Returns whether it was killed; not either if it
+    /// is just coming to something else.
     #[pyo3(signature = (slot, process, job, index = None, items = None))]
     fn end_task(
         &self,
-        py: Python<'_>,
         slot: usize,
         process: (u32, i32),
         job: u64,
         index: Option<u64>,
         items: Option<(u64, u64)>,
     ) -> PyResult<bool> {
-        let (row, (pid, pidfd)) = (self.row(slot)?, process);
-        py.detach(|| {
-            if !process::stop(pid, pidfd)? {
-                return Ok(false);
-            }
-            let now = row.read();
-            let same = now.0 == job && index.is_none_or(|i| i == now.1) && items.is_none_or(|i| i == now.2);
-            let signal = if same { process::SIGKILL } else { process::SIGCONT };
-            Ok(process::send_signal(pid, pidfd, signal)? && same)
-        })
+        let (pid, pidfd) = process;
+        Ok(self
+            .row(slot)?
+            .end_task(job, index, items, || process::kill(pid, pidfd))?)
     }
 
     /// (job or 0, index, (first item, how many), nanoseconds on these, ready, tasks done, nanoseconds spent on them).
@@ -169,11 +182,16 @@ pub struct TaskQueue {
 
 #[pymethods]
 impl TaskQueue {
+    /// `recalled`: what a reader took and died with waits for `recall`.
     #[new]
-    #[pyo3(signature = (**kwargs))]
-    fn new(py: Python<'_>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    #[pyo3(signature = (recalled = false, **kwargs))]
+    fn new(py: Python<'_>, recalled: bool, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let share = share(py, kwargs, "queue of tasks", Kind::Queue, Ring::BYTES, || {
-            Ring::create(0)
+            if recalled {
+                Ring::create_recalled()
+            } else {
+                Ring::create(0)
+            }
         })?;
         Ok(TaskQueue {
             ring: Ring::of(share.offset()),
@@ -190,10 +208,10 @@ impl TaskQueue {
         self.send(obj.py(), encode(&head.write(), obj)?)
     }
 
-    /// Send the outcome of what the worker in `slot` has claimed, and end the claim. Raises what the pickler raises; then
-    /// the claim goes on.
+    /// Send the outcome of what the worker in `slot` has claimed, and end the claim. Raises what the pickler raises, and
+    /// SystemExit in a process that the task has forked; then the claim goes on.
     fn reply(&self, rows: &Rows, slot: usize, tag: u64, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-        let row = rows.row(slot)?;
+        let row = rows.mine(slot)?;
         let (job, index) = row.claimed();
         let elapsed = row.elapsed();
         let head = Head {
@@ -213,16 +231,43 @@ impl TaskQueue {
             Some(claim) => claim,
             None => self.wait(py, None)?.expect("a wait without end gives a message"),
         };
-        let head = Head::read(split(&claim)?.0)?;
-        let [job, index, tag, _] = head.numbers;
-        if job != 0 {
-            row.claim(job, index);
+        let taken = || {
+            let head = Head::read(split(&claim)?.0)?;
+            let [job, index, tag, _] = head.numbers;
+            if job != 0 {
+                row.claim(job, index);
+            }
+            let (pickled, obj, enclosed) = sealed(py, &claim)?;
+            let task = (job, index, tag, PyBytes::new(py, head.word), pickled, obj).into_pyobject(py)?;
+            Ok((task, enclosed))
+        };
+        match taken() {
+            Ok((task, enclosed)) => {
+                drop(claim);
+                enclosed.keep();
+                Ok(task)
+            }
+            Err(e) => {
+                claim.discard();
+                Err(e)
+            }
         }
-        let (pickled, obj, enclosed) = sealed(py, &claim)?;
-        let task = (job, index, tag, PyBytes::new(py, head.word), pickled, obj).into_pyobject(py);
-        drop(claim);
-        enclosed.keep();
-        task
+    }
+
+    /// Of what readers took and died with: what a row claims is that row's alone from now on, and the rest is in the queue
+    /// again. For who made both; other readers do not take it over.
+    fn recall(&self, py: Python<'_>, rows: &Rows) {
+        let (ring, rows) = (self.ring, rows.rows);
+        py.detach(|| {
+            for claim in ring.recall() {
+                let task = split(&claim).and_then(|(head, _)| Ok(Head::read(head)?.numbers));
+                let claimed = |job, index| rows.iter().any(|row| row.claimed() == (job, index));
+                match task {
+                    Ok([job, index, ..]) if job == 0 || !claimed(job, index) => claim.give_back(),
+                    _ => claim.discard(),
+                }
+            }
+        });
     }
 
     /// Call `sink` for each result that is there (up to a thousand), waiting at most `timeout` seconds for the first: (job,
@@ -278,12 +323,15 @@ impl TaskQueue {
         let taken = py.detach(|| {
             let mut taken = Vec::new();
             for _ in 0..ring.len() {
-                let Some(claim) = ring.try_get().flatten() else { break };
+                let Some(claim) = ring.get_if_any() else { break };
                 let job = split(&claim)
                     .and_then(|(head, _)| Head::read(head))
                     .map(|head| head.numbers[0]);
                 match job {
-                    Ok(job) if jobs.contains(&job) => taken.push(job),
+                    Ok(job) if jobs.contains(&job) => {
+                        claim.discard();
+                        taken.push(job);
+                    }
                     _ if ring.put_back(claim).is_err() => break, // no room: the rest stays
                     _ => {}
                 }

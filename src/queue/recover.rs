@@ -60,6 +60,26 @@ impl Ring {
         None
     }
 
+    /// Take over what readers of a queue of this kind have died with.
+    pub fn recall(&'static self) -> Vec<Claim> {
+        let g = self.get.lock.guard(members::me(), members::is_dead);
+        if g.inherited {
+            self.recover_get();
+        }
+        let mine = members::me().word(CLAIMED);
+        let of_the_dead = |slot: &&Slot| {
+            let w = slot.word.load(Acquire);
+            w & STATE == CLAIMED && Member::of(w).is_some_and(members::is_dead)
+        };
+        let take = |slot: &'static Slot| {
+            slot.word.store(mine, Release); // [again.1]
+            kill_point!("queue.again.1");
+            // SAFETY: as in `claim_of_the_dead`.
+            self.claim(slot, unsafe { slot.read() })
+        };
+        self.claimable().filter(of_the_dead).map(take).collect()
+    }
+
     /// Under the get lock: the slots that readers may have claimed.
     fn claimable(&self) -> impl Iterator<Item = &'static Slot> {
         let mut at = self.retired.load(Acquire);
@@ -87,10 +107,11 @@ impl Ring {
     /// Under the get lock: the slot of such a message, and its word. None is remembered until the next death.
     fn come_back(&self) -> Option<(&'static Slot, u64)> {
         let deaths = members::deaths();
+        let recalled = self.recalled.load(Relaxed) != 0;
         for slot in self.claimable() {
             let w = slot.word.load(Acquire);
             let given_up = match w & STATE {
-                CLAIMED => Member::of(w).is_some_and(members::is_dead),
+                CLAIMED => !recalled && Member::of(w).is_some_and(members::is_dead),
                 state => state == RETURNED,
             };
             if given_up {
@@ -109,16 +130,7 @@ impl Ring {
         if !members::sweep_if_older(POLL_SWEEP) && self.deaths_seen.load(Relaxed) == members::deaths() {
             return None;
         }
-        let g = self.get.lock.guard(members::me(), members::is_dead);
-        if g.inherited {
-            self.recover_get();
-        }
-        let claim = self.get_locked();
-        drop(g);
-        if claim.is_some() {
-            self.room();
-        }
-        claim
+        self.get_if_any()
     }
 
     /// Is there a message that a reader took and died with?

@@ -37,6 +37,8 @@ pub struct Ring {
     pub(super) retired: AtomicU64,
     /// Deaths of the family up to which lost claims were looked for; LOOK: there is a returned one.
     pub(super) deaths_seen: AtomicU64,
+    /// Not 0: what a reader died with is not the next one's, but waits for `recall`.
+    pub(super) recalled: AtomicU64,
 }
 
 /// One end of the ring, on a cache line of its own.
@@ -81,9 +83,18 @@ impl Claim {
         }
     }
 
+    /// A forked child's copy is nothing of its own.
+    #[inline]
+    fn is_mine(&self) -> bool {
+        self.slot.word.load(Relaxed) == members::me().word(CLAIMED)
+    }
+
     /// The reader cannot keep the message: it goes to the next.
     #[cold]
     pub fn give_back(self) {
+        if !self.is_mine() {
+            return;
+        }
         let ring = self.ring;
         let g = ring.get.lock.guard(members::me(), members::is_dead);
         if g.inherited {
@@ -97,13 +108,40 @@ impl Claim {
         std::mem::forget(self);
         ring.not_empty.notify(1);
     }
+
+    /// The reader has the message, and its block has to stay until the family ends.
+    #[cold]
+    pub fn leave_block(self) {
+        if self.is_mine() {
+            self.slot.word.store(0, Release); // [get.done]
+            kill_point!("queue.get.done");
+        }
+        std::mem::forget(self);
+    }
+
+    /// Nobody wants the message: free it with all that travels with it. That is in our name first, so that our death frees it.
+    #[cold]
+    pub fn discard(self) {
+        if !self.is_mine() {
+            return;
+        }
+        for buffer in self.entries().iter().filter(|e| !e.is_shared()) {
+            parcel::take(buffer);
+        }
+        let payload = self.payload;
+        self.slot.word.store(0, Release); // [get.done]
+        kill_point!("queue.get.done");
+        std::mem::forget(self);
+        payload.discard(); // [get.5]
+        kill_point!("queue.get.5");
+    }
 }
 
 impl Drop for Claim {
     /// [get.done] The reader has the message: free its slot, then its block. (A death between the two leaks a block; the
-    /// other order would let the next reader find a freed one.) A forked child's copy is nothing of its own.
+    /// other order would let the next reader find a freed one.)
     fn drop(&mut self) {
-        if self.slot.word.load(Relaxed) != members::me().word(CLAIMED) {
+        if !self.is_mine() {
             return;
         }
         let block = self.payload.block();
@@ -125,6 +163,13 @@ impl Ring {
         r.maxsize.store(maxsize, Relaxed);
         r.put.segment.store(first, Relaxed);
         r.get.segment.store(first, Relaxed);
+        Ok(h)
+    }
+
+    /// A queue without limits; what its readers die with waits for `recall`.
+    pub fn create_recalled() -> Result<Handle, arena::Full> {
+        let h = Self::create(0)?;
+        Self::of(h.offset).recalled.store(1, Relaxed);
         Ok(h)
     }
 
@@ -210,6 +255,7 @@ impl Ring {
     /// Put a message that was taken out to the end of this queue without limits, as it is; without memory for its slot it is
     /// the next reader's. (A death in between leaves it in both places: for the owner of a queue whose readers die with it.)
     pub fn put_back(&self, claim: Claim) -> Result<(), arena::Full> {
+        debug_assert!(claim.is_mine());
         let g = self.put.lock.guard(members::me(), members::is_dead);
         if g.inherited {
             self.recover_put();
@@ -297,19 +343,27 @@ impl Ring {
         Some(claim)
     }
 
+    /// Get, waiting for the lock only.
+    pub fn get_if_any(&'static self) -> Option<Claim> {
+        let claim = {
+            let g = self.get.lock.guard(members::me(), members::is_dead);
+            if g.inherited {
+                self.recover_get();
+            }
+            self.get_locked()
+        };
+        if claim.is_some() {
+            self.room();
+        }
+        claim
+    }
+
     /// Get, waiting for the lock and for a message. Done: there is a claim.
     pub fn get(&'static self, wait: &mut Wait) -> (Outcome, Option<Claim>) {
         let mut slices = Slices::idle();
         loop {
-            let claim = {
-                let g = self.get.lock.guard(members::me(), members::is_dead);
-                if g.inherited {
-                    self.recover_get();
-                }
-                self.get_locked()
-            };
+            let claim = self.get_if_any();
             if claim.is_some() {
-                self.room();
                 if !self.is_empty() {
                     self.not_empty.notify(1); // while we spun, writers woke nobody
                 }

@@ -4,8 +4,6 @@
 use super::errno;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-pub use libc::{SIGCONT, SIGKILL};
-
 /// The calling process.
 pub fn pid() -> u32 {
     std::process::id()
@@ -189,21 +187,16 @@ fn end_with(pid: u32, mark: Mark, mut fd: libc::c_int) {
     }
 }
 
-/// Send a signal; by `pidfd` if that is one (0 and more), which reaches that process and never one with the same number.
-/// False: there is no such process.
-pub fn send_signal(pid: u32, pidfd: libc::c_int, signal: libc::c_int) -> std::io::Result<bool> {
+/// Kill a process; by `pidfd` if that is one (0 and more), which reaches that process and never one with the same number. False:
+/// there is no such process.
+pub fn kill(pid: u32, pidfd: libc::c_int) -> std::io::Result<bool> {
     // SAFETY: plain numbers, and no information to go with the signal.
     let sent = unsafe {
         if pidfd >= 0 {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                pidfd,
-                signal,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            ) == 0
+            let information = std::ptr::null::<libc::siginfo_t>();
+            libc::syscall(libc::SYS_pidfd_send_signal, pidfd, libc::SIGKILL, information, 0) == 0
         } else {
-            libc::kill(pid as libc::pid_t, signal) == 0
+            libc::kill(pid as libc::pid_t, libc::SIGKILL) == 0
         }
     };
     match sent {
@@ -211,23 +204,6 @@ pub fn send_signal(pid: u32, pidfd: libc::c_int, signal: libc::c_int) -> std::io
         false if errno() == libc::ESRCH => Ok(false),
         false => Err(std::io::Error::last_os_error()),
     }
-}
-
-/// Stop a process (SIGSTOP) and wait until it stands still, a second at most. False: there is no such process.
-pub fn stop(pid: u32, pidfd: libc::c_int) -> std::io::Result<bool> {
-    if !send_signal(pid, pidfd, libc::SIGSTOP)? {
-        return Ok(false);
-    }
-    let folder = folder(pid).unwrap_or_default();
-    for _ in 0..5000 {
-        let stat = std::fs::read_to_string(format!("{folder}/stat")).unwrap_or_default();
-        let state = stat.rfind(") ").and_then(|i| stat.as_bytes().get(i + 2));
-        if state.is_none_or(|s| b"TtZX".contains(s)) {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_micros(200)); // the kernel tells nobody but a debugger
-    }
-    Ok(true)
 }
 
 /// Reap a child if it has ended: its exit code (-n: killed by signal n), and the bytes that it had resident at most.

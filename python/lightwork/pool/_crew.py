@@ -3,8 +3,8 @@
 A thread waits for the ends of all workers and for orders, and sleeps otherwise. It watches pidfds rather than the
 processes' sentinels: a sentinel is a pipe whose other end lives on in whatever a worker has forked.
 
-To end a task and no other, its worker is stopped first; if its row shows that it still has the task it is killed, else
-it goes on.
+To end a task and no other, its row is marked in one step if it shows the task still; with the mark its worker comes to
+nothing else until it is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ._wire import EVERY
 
 if TYPE_CHECKING:
     from ._engine import Engine
-    from ._wire import Rows
+    from ._wire import ProcessWire
 
 Worker = Any  # a process, or a thread that looks like one
 
@@ -130,14 +130,15 @@ class ProcessCrew:
         engine: Engine,
         make: Callable[[int], Worker],
         size: int,
-        rows: Rows,
+        wire: ProcessWire,
         memory_limit: int | None = None,
     ) -> None:
         self.workers: list[Worker] = []
         self.thread = threading.Thread(target=self._run, name="lightwork-pool-crew", daemon=True)
         self._engine = engine
         self._make = make
-        self._rows = rows
+        self._wire = wire
+        self._rows = wire.rows
         self._memory_limit = memory_limit
         engine.watched = memory_limit is not None
         engine.unminded = True
@@ -282,6 +283,7 @@ class ProcessCrew:
             exitcode = worker.exitcode
         worker.is_alive()  # lets go of it: an ended process is no active child
         row = self._row_of.pop(worker)
+        self._wire.recall()
         job, piece, items, _, ready, _, _ = self._rows.read(row)
         self._rows.clear(row)
         self._free.append(row)

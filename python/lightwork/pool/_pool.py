@@ -120,7 +120,7 @@ class Pool:
         def make(row: int) -> Any:
             return process(ctx, target=serve, args=(ProcessDesk(*parts, row), *settings))
 
-        return ProcessCrew(engine, make, self._processes, wire.rows, self._memory_limit)
+        return ProcessCrew(engine, make, self._processes, wire, self._memory_limit)
 
     # -- one call
 

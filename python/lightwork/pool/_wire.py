@@ -14,6 +14,7 @@ the parent sent after the death has read them all; what the row still claims the
 
 from __future__ import annotations
 
+import os
 import pickle
 import queue
 import threading
@@ -92,7 +93,7 @@ class ProcessWire:
     """Queues in shared memory. Each part is pickled on its own, so that one which fails spoils nothing but itself."""
 
     def __init__(self, workers: int) -> None:
-        self.tasks = TaskQueue()
+        self.tasks = TaskQueue(recalled=True)
         self.results = TaskQueue()
         self.rows = Rows(workers)
         self._workers = workers
@@ -143,6 +144,10 @@ class ProcessWire:
     def is_busy(self) -> bool:
         return self.tasks.is_in_use() or any(self.rows.read(row)[0] for row in range(self._workers))
 
+    def recall(self) -> None:
+        """A worker died: what it had taken and had not claimed in its row is in the queue again."""
+        self.tasks.recall(self.rows)
+
     def mark(self, number: int) -> None:
         self.results.put(0, number, MARK, b"", None)
 
@@ -164,6 +169,14 @@ class ProcessDesk:
         self.slot = slot
         self._functions: dict[bytes, Function] = {}
 
+    def begin(self) -> None:
+        """This process is the worker."""
+        self.rows.begin(self.slot)
+
+    def is_foreign(self) -> bool:
+        """Is this a process that a task has forked, and not the worker?"""
+        return not self.rows.is_mine(self.slot)
+
     def take(self) -> tuple[int, int, int, Any, bool, Any]:
         """Wait for a task and claim it: (job, index, tag, function's word, sealed, object)."""
         return self.tasks.take(self.rows, self.slot)
@@ -184,7 +197,8 @@ class ProcessDesk:
         return func, obj
 
     def reply(self, tag: int, obj: Any) -> None:
-        """Send the outcome of the claimed task, and let go of it. Raises what pickling raises."""
+        """Send the outcome of the claimed task, and let go of it. Raises what pickling raises, and SystemExit if this
+        process is foreign."""
         self.results.reply(self.rows, self.slot, tag, obj)
 
     def progress(self, first: int, count: int) -> None:
@@ -297,8 +311,15 @@ class ThreadDesk:
 
     def __init__(self, wire: ThreadWire) -> None:
         self._wire = wire
+        self._pid = os.getpid()
         self._claim = (0, 0)
         self._since = 0.0
+
+    def begin(self) -> None:
+        """Nobody looks."""
+
+    def is_foreign(self) -> bool:
+        return os.getpid() != self._pid
 
     def take(self) -> tuple[int, int, int, Any, bool, Any]:
         task: tuple[int, int, int, Any, bool, Any] = self._wire.tasks.get()
@@ -314,6 +335,8 @@ class ThreadDesk:
         return word, obj
 
     def reply(self, tag: int, obj: Any) -> None:
+        if self.is_foreign():
+            raise SystemExit(0)
         claim, self._claim = self._claim, (0, 0)
         self._wire.reply((*claim, tag, 0, False, obj))
 
@@ -340,6 +363,9 @@ class SerialWire(ThreadWire):
 
 
 class SerialDesk(ThreadDesk):
+    def is_foreign(self) -> bool:
+        return False  # who calls the task here has forked, and goes on in both
+
     def reply(self, tag: int, obj: Any) -> None:
         if isinstance(obj, KeyboardInterrupt) and tag == FAILED:
             raise obj  # meant for the program

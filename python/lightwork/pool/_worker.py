@@ -1,5 +1,6 @@
 """The worker's loop: take a task, run it, send the outcome. Whatever a task does is that task's outcome, and the loop
-goes on; only `os._exit`, a signal or a broken queue end it early."""
+goes on; only `os._exit`, a signal or a broken queue end it early. A process that a task forks is no worker: when it comes
+out of the task it ends."""
 
 from __future__ import annotations
 
@@ -49,6 +50,7 @@ def serve(
     if maxtasks is not None and not (isinstance(maxtasks, int) and maxtasks >= 1):
         raise ValueError(f"maxtasks has to be a positive int or None, not {maxtasks!r}")
     interrupts = _Interrupts()
+    desk.begin()
     if isinstance(desk, ProcessDesk):
         interrupts.install()
         if getattr(current_process(), "_lightwork_holds_interrupts", False):
@@ -65,7 +67,11 @@ def serve(
                 interrupts.armed = False
         except BaseException as e:
             interrupts.armed = False
+            if desk.is_foreign():
+                raise
             desk.reply(UNFIT, desk.pack_failure(_without_our_frames(e)))
+            return
+        if desk.is_foreign():
             return
     desk.ready()
     _serve(desk, interrupts, -1 if maxtasks is None else maxtasks)
@@ -103,11 +109,15 @@ def _serve(desk: Desk, interrupts: _Interrupts, tasks: int) -> None:
                 interrupts.armed = False
         except BaseException as e:  # SystemExit and KeyboardInterrupt, too
             interrupts.armed = False
+            if desk.is_foreign():
+                raise
             _reply_failure(desk, e)
         else:
             try:
                 reply(DONE, obj)
             except BaseException as e:
+                if desk.is_foreign():
+                    raise
                 _reply_failure(desk, MaybeEncodingError(e, obj))
         del func, obj, word  # while it waits for the next task, the last one's objects are gone
 

@@ -12,6 +12,7 @@ import pytest
 
 import lightwork as mp
 from lightwork import forkserver
+from lightwork.connection import wait
 
 SOON = 20
 served: Any = mp.get_context("forkserver")
@@ -107,6 +108,92 @@ def test_a_fork_while_another_thread_starts_the_server(server: Any, monkeypatch:
     finally:
         go.set()
     assert t.result(SOON) == 5
+
+
+def test_its_children_can_be_killed_after_its_death(server: Any) -> None:
+    never = served.Event()
+    p = served.Process(target=never.wait)
+    p.start()
+    with served.Pool(2) as pool:
+        workers = [os.pidfd_open(pool.apply(os.getpid)), p.sentinel]
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
+        assert p.is_alive()
+        p.join(0.1)
+        assert p.exitcode is None
+        assert pool.apply(abs, (-1,)) == 1
+    p.kill()
+    p.join(SOON)
+    assert p.exitcode == 255  # which one nobody knows
+    assert len(wait(workers, SOON)) == 2
+    os.close(workers[0])
+
+
+def test_a_signal_handler_that_starts_a_process_while_the_server_is_started(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.kill(server._forkserver_pid, signal.SIGKILL)
+    os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
+    ensure_running = server.ensure_running
+    errors = []
+
+    def interrupted() -> None:
+        with pytest.raises(RuntimeError, match="signal handler") as raised:
+            result_of(abs, -1)
+        errors.append(raised.value)
+        monkeypatch.setattr(server, "ensure_running", ensure_running)
+        ensure_running()
+
+    monkeypatch.setattr(server, "ensure_running", interrupted)
+    assert result_of(abs, -2) == 2
+    assert len(errors) == 1
+
+
+def test_a_program_with_many_arguments_has_a_server_that_was_told(tmp_path: Any, run: Any) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(MANY_ARGUMENTS)
+    run(program, *("x" * 1000 for _ in range(500)))
+
+
+MANY_ARGUMENTS = """
+import sys
+import lightwork as mp
+
+
+def has_preloaded():
+    return "lightwork._preload" in sys.modules, len(sys.argv)
+
+
+if __name__ == "__main__":
+    p = mp.get_context("forkserver").Process(target=has_preloaded)
+    p.start()
+    assert p.result(20) == (True, 501)
+"""
+
+
+def test_children_have_no_second_descriptors_of_the_servers_files(tmp_path: Any, run: Any) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(DESCRIPTORS)
+    run(program)
+
+
+DESCRIPTORS = """
+import os
+import lightwork as mp
+
+
+def pipes():
+    paths = (f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd"))
+    names = [os.readlink(path) for path in paths if os.path.islink(path)]
+    return sorted(name for name in names if name.startswith("pipe:"))
+
+
+if __name__ == "__main__":
+    p = mp.get_context("forkserver").Process(target=pipes)
+    p.start()
+    found = p.result(20)
+    assert len(found) == len(set(found)), found
+"""
 
 
 PRELOADED = """

@@ -574,3 +574,23 @@ def runs(pid: int) -> bool:
             return f.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def leave_a_child(children: Any, ended: Any) -> int:
+    if not (child := os.fork()):
+        ended.wait(60)
+        os._exit(0)
+    children.put(child)
+    return 5
+
+
+def test_its_end_is_not_that_of_the_children_it_leaves(ctx: Any) -> None:
+    children, ended = ctx.Queue(), ctx.Event()
+    p = ctx.Process(target=leave_a_child, args=(children, ended))
+    p.start()
+    child = os.pidfd_open(children.get(timeout=20))
+    assert p.result(20) == 5
+    assert wait([child], 0) == []  # which holds its parent's end of the pipes
+    ended.set()
+    assert wait([child], 20)
+    os.close(child)

@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import threading
 import traceback
@@ -31,8 +32,10 @@ ALWAYS = ("lightwork.process", "lightwork.synchronize", "lightwork.sharedctypes"
 """What most children need; importing it takes 20 ms and more."""
 
 
-def prepare(told: dict[str, Any]) -> None:
-    """Make this process the server that its parent wants. `told`: see `launch.tell_server`."""
+def prepare(path: str) -> None:
+    """Make this process the server that its parent wants. The file says what that is: see `launch.tell_server`."""
+    told = json.loads(Path(path).read_text())
+    os.unlink(path)
     if told["parent"] != os.getppid():
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -53,7 +56,7 @@ def prepare(told: dict[str, Any]) -> None:
     if told["main"] is not None:
         _import_main(told["main"])
         if threading.active_count() > 1:
-            _begin_again(told | {"main": None})
+            _begin_again(path, told | {"main": None})
     from .cpus import native_libraries
 
     native_libraries()
@@ -117,8 +120,8 @@ def _import_main(data: dict[str, Any]) -> None:
         del process.current_process()._inheriting  # type: ignore[attr-defined]
 
 
-def _begin_again(told: dict[str, Any]) -> None:
-    os.environ[SERVER] = json.dumps(told)
+def _begin_again(path: str, told: dict[str, Any]) -> None:
+    launch.write_told(path, told)
     _give_key_again()
     sys.stdout.flush()
     command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
@@ -142,10 +145,13 @@ def _socket_folders() -> Iterator[str]:
     """Where the server's listening socket lies: `multiprocessing`'s temporary folder."""
     for fd in map(int, os.listdir("/proc/self/fd")):
         try:
+            if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+                continue
             with socket.socket(fileno=os.dup(fd)) as s:
-                folder = os.path.dirname(s.getsockname())
-        except (OSError, TypeError):
+                name = s.getsockname()
+        except OSError:
             continue
+        folder = os.path.dirname(name) if isinstance(name, str) else ""
         if os.path.basename(folder).startswith("pymp-"):
             yield folder
 
@@ -157,4 +163,4 @@ def _remove(folder: str, server: int, parent: int) -> None:
 
 
 if SERVER in os.environ:
-    prepare(json.loads(os.environ.pop(SERVER)))
+    prepare(os.environ.pop(SERVER))

@@ -9,12 +9,15 @@ The process itself follows as a `Letter`.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
 import signal
 import sys
 import threading
-from multiprocessing import forkserver, popen_fork, popen_forkserver, popen_spawn_posix, spawn
+from collections.abc import Callable
+from multiprocessing import forkserver, popen_fork, popen_forkserver, popen_spawn_posix, spawn, util
 from multiprocessing.connection import wait
 from multiprocessing.process import ORIGINAL_DIR, BaseProcess, parent_process  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
@@ -77,7 +80,13 @@ class _Launch:
     """Mixed into the stdlib's Popen classes."""
 
     pid: int
+    #: Says when the child has ended: a pidfd if there is one. The stdlib's is a pipe whose other end the child's own
+    #: children may hold, too, or which the forkserver's death closes.
     sentinel: int
+    pidfd = -1
+    #: The stdlib's.
+    _pipe: int
+    finalizer: Any
     returncode: int | None = None
     #: Bytes it had resident at most; None while it lives, and of children of a forkserver.
     peak_memory: int | None = None
@@ -90,6 +99,7 @@ class _Launch:
             super().__init__(process_obj)  # type: ignore[call-arg]
             if self.pid:
                 self._tell_pid(self.pid)
+                self._watch()
             if (outcome := getattr(process_obj, "_lightwork_outcome", None)) is not None:
                 outcome.child = self
         except BaseException:
@@ -110,6 +120,15 @@ class _Launch:
                 return  # reaped by somebody else
             self._until_ended()
             self.poll()
+
+    def _watch(self) -> None:
+        self._pipe = self.sentinel
+        try:
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            return  # no descriptor is to be had, or the system has none of these
+        self.sentinel = self.pidfd
+        self.finalizer = util.Finalize(self, _close, (self.pidfd, self.finalizer))
 
     def _tell_pid(self, pid: int) -> None:
         """Say whose the row is that was reserved; 0: nobody's."""
@@ -146,6 +165,11 @@ class _Launch:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
             pass  # reaped meanwhile
+
+
+def _close(pidfd: int, finalizer: Callable[[], object]) -> None:
+    os.close(pidfd)
+    finalizer()
 
 
 class Letter:
@@ -225,11 +249,15 @@ class SpawnPopen(_LaunchByPickle, popen_spawn_posix.Popen):
 PATIENCE = 1.0
 
 #: Held by the thread that starts the forkserver.
-_starting_server = threading.Lock()
+_starting_server = threading.RLock()
+
+#: The stdlib holds this for each start: a signal handler may start a process, too.
+forkserver._forkserver._lock = threading.RLock()  # type: ignore[attr-defined]
 
 
 class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
     _fds: list[int]
+    _reap = staticmethod(_native.reap_of_server)
 
     def _launch(self, process_obj: Any) -> None:
         server: Any = forkserver._forkserver
@@ -245,22 +273,31 @@ class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
             self._fds.clear()
             _native.holding(_starting_server, _wait_for_end, server)
             _native.holding(_starting_server, _start_server_once, server)
-            super()._launch(process_obj)
+            try:
+                super()._launch(process_obj)
+            except EOFError as e:
+                text = "the forkserver cannot start a process: it has no descriptors left, or no memory"
+                raise OSError(errno.EAGAIN, text) from e
 
     def is_gone(self) -> bool:
         return False  # the server's child: nobody here can take its code
 
     def _until_ended(self) -> None:
-        wait([self.sentinel])  # the server's child, not ours: the server writes its code there
+        wait([self.sentinel])
+        wait([self._pipe])  # the server's child, not ours: the server writes its code there
 
-    _reap = staticmethod(_native.reap_of_server)
 
-
-#: The environment variable by which a forkserver is told what to do first.
+#: The environment variable that names the file which tells a forkserver what to do first. Set while one is started.
 SERVER = "LIGHTWORK_FORKSERVER"
+
+_files = itertools.count()
 
 
 def _start_server_once(server: Any) -> None:
+    if SERVER in os.environ:
+        raise RuntimeError(
+            "a signal handler cannot start a process with the forkserver while its thread is just starting that server"
+        )
     if server._forkserver_pid is not None and _has_ended(server._forkserver_pid):
         _forget(server)  # the stdlib would start another, and without what we tell it
     if server._forkserver_pid is None:
@@ -285,17 +322,19 @@ def _wait_for_end(server: Any) -> None:
 
 
 def _forget(server: Any) -> None:
-    os.close(server._forkserver_alive_fd)
+    alive = server._forkserver_alive_fd
     server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+    os.close(alive)
 
 
 def _renew_in_child() -> None:
     """A forked child has no server yet: its parent's is no child of its own, and some thread of the parent's may have
     been about to start one."""
     global _starting_server
-    _starting_server = threading.Lock()
+    _starting_server = threading.RLock()
     server: Any = forkserver._forkserver
-    server._lock = threading.Lock()
+    server._lock = threading.RLock()
+    os.environ.pop(SERVER, None)
     if server._forkserver_pid is not None:
         _forget(server)
 
@@ -306,13 +345,20 @@ os.register_at_fork(after_in_child=_renew_in_child)
 
 def _start_server(server: Any) -> None:
     chosen = server._preload_modules
-    os.environ[SERVER] = json.dumps(tell_server(chosen), default=str)
-    server.set_forkserver_preload(["lightwork._preload"])
     try:
+        write_told(os.path.join(util.get_temp_dir(), f"forkserver-{os.getpid()}-{next(_files)}"), tell_server(chosen))
+        server.set_forkserver_preload(["lightwork._preload"])
         server.ensure_running()
     finally:
         server.set_forkserver_preload(chosen)
         os.environ.pop(SERVER, None)
+
+
+def write_told(path: str, told: dict[str, Any]) -> None:
+    """Tell the forkserver that is started next. (By a file: the program's arguments may be too many for a variable.)"""
+    with open(path, "w") as file:
+        json.dump(told, file, default=str)
+    os.environ[SERVER] = path
 
 
 def tell_server(modules: list[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ mod whole;
 
 use crate::cells::launches;
 use crate::sync::Member;
+use crate::sys::process;
 use crate::{arena, cells, members};
 use pyo3::exceptions::{PyImportError, PyOSError};
 use pyo3::prelude::*;
@@ -131,13 +132,13 @@ fn set_name(name: &str) -> PyResult<()> {
 /// End this process when the process `parent` ends; `by_signal` if the parent's first thread started it.
 #[pyfunction]
 fn die_with(parent: u32, by_signal: bool) -> PyResult<()> {
-    crate::sys::process::die_with(parent, by_signal).map_err(PyErr::from)
+    process::die_with(parent, by_signal).map_err(PyErr::from)
 }
 
 /// The folder in `/proc` of the process with this pid, which may have another number there; None if it is not to be seen.
 #[pyfunction]
 fn proc_folder(pid: u32) -> Option<String> {
-    crate::sys::process::folder(pid)
+    process::folder(pid)
 }
 
 /// Store in a Popen the exit code of its child, if that has ended, and its peak memory. The code can be had once: no signal
@@ -145,7 +146,7 @@ fn proc_folder(pid: u32) -> Option<String> {
 #[pyfunction]
 fn reap(popen: &Bound<'_, PyAny>) -> PyResult<()> {
     if popen.getattr(RETURNCODE)?.is_none()
-        && let Ok(Some((code, peak))) = crate::sys::process::reap(popen.getattr("pid")?.extract()?)
+        && let Ok(Some((code, peak))) = process::reap(popen.getattr("pid")?.extract()?)
     {
         popen.setattr(RETURNCODE, code)?;
         popen.setattr("peak_memory", peak)?;
@@ -153,12 +154,19 @@ fn reap(popen: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// The same for the child of a forkserver, which writes the code to the sentinel; 255 if the server was killed.
+/// The same for the child of a forkserver, which writes the code to a pipe a moment after the child's end (it has a second for
+/// that); 255 if the server was killed.
 #[pyfunction]
-fn reap_of_server(popen: &Bound<'_, PyAny>) -> PyResult<()> {
-    if popen.getattr(RETURNCODE)?.is_none()
-        && let Some(code) = crate::sys::process::read_number(popen.getattr("sentinel")?.extract()?, 255)
-    {
+fn reap_of_server(py: Python<'_>, popen: &Bound<'_, PyAny>) -> PyResult<()> {
+    if !popen.getattr(RETURNCODE)?.is_none() {
+        return Ok(());
+    }
+    let (pidfd, pipe) = (popen.getattr("pidfd")?.extract()?, popen.getattr("_pipe")?.extract()?);
+    if pidfd >= 0 && !process::is_readable(pidfd, 0) {
+        return Ok(());
+    }
+    py.detach(|| process::is_readable(pipe, if pidfd < 0 { 0 } else { 1000 }));
+    if let Some(code) = process::read_number(pipe, 255) {
         popen.setattr(RETURNCODE, code)?;
     }
     Ok(())

@@ -231,26 +231,30 @@ pub fn reap(pid: u32) -> std::io::Result<Option<(i64, u64)>> {
     }
 }
 
-/// A number that somebody wrote to a pipe, if there is one or the pipe has ended; then without a number it is `ended`.
-pub fn read_number(fd: libc::c_int, ended: i64) -> Option<i64> {
+/// Can something be read here, or is its end to be seen? Waits for that at most so many milliseconds.
+pub fn is_readable(fd: libc::c_int, milliseconds: i32) -> bool {
     let mut p = libc::pollfd {
         fd,
         events: libc::POLLIN,
         revents: 0,
     };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&mut p, 1, milliseconds) == 1 }
+}
+
+/// A number that somebody wrote to a pipe, if there is one or the pipe has ended; then without a number it is `ended`.
+pub fn read_number(fd: libc::c_int, ended: i64) -> Option<i64> {
     let mut bytes = [0; size_of::<i64>()];
-    // SAFETY: one valid pollfd, no waiting; so many bytes have room. They come in one piece, as they were written.
-    unsafe {
-        if libc::poll(&mut p, 1, 0) < 1 {
-            return None;
-        }
-        let n = libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len());
-        Some(if n == bytes.len() as isize {
-            i64::from_ne_bytes(bytes)
-        } else {
-            ended
-        })
+    if !is_readable(fd, 0) {
+        return None;
     }
+    // SAFETY: so many bytes have room. They come in one piece, as they were written.
+    let n = unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) };
+    Some(if n == bytes.len() as isize {
+        i64::from_ne_bytes(bytes)
+    } else {
+        ended
+    })
 }
 
 /// Kill the calling process: nothing of its program runs after this.

@@ -1,7 +1,6 @@
 """The crew: starts workers, notices their ends, replaces them, enforces limits, and sends them home.
 
-A thread waits for the ends of all workers and for orders, and sleeps otherwise. It watches pidfds rather than the
-processes' sentinels: a sentinel is a pipe whose other end lives on in whatever a worker has forked.
+A thread waits for the ends of all workers and for orders, and sleeps otherwise.
 
 To end a task and no other, its row is marked in one step if it shows the task still; with the mark its worker comes to
 nothing else until it is killed.
@@ -151,7 +150,6 @@ class ProcessCrew:
         self._next_memory_look = 0.0
         self._next_reading: float | None = None
         self._bell = _Bell()
-        self._ends = _Ends()
         self._killed = False
 
     def fill(self) -> None:
@@ -227,7 +225,6 @@ class ProcessCrew:
             for worker in self.workers:
                 worker.kill()
         finally:
-            self._ends.close()
             self._engine.end()
 
     def _watch(self) -> None:
@@ -268,19 +265,15 @@ class ProcessCrew:
 
     def _wait(self, timeout: float | None) -> None:
         """Sleep until a worker ends or the bell rings; report those that ended."""
-        for worker in self.workers:
-            self._ends.add(worker)
-        ready = wait([self._bell.fd, *self._ends.fds], timeout)
+        ends = {worker.sentinel: worker for worker in self.workers}
+        ready = wait([self._bell.fd, *ends], timeout)
         self._bell.silence()
         for fd in ready:
             if fd != self._bell.fd:
-                self._report_end(self._ends.pop(fd))  # type: ignore[arg-type]
+                self._report_end(ends[fd])
 
     def _report_end(self, worker: Worker) -> None:
         exitcode = worker.exitcode
-        if exitcode is None:
-            worker.join(GRACE)  # a forkserver tells the exit code a moment after the end
-            exitcode = worker.exitcode
         worker.is_alive()  # lets go of it: an ended process is no active child
         row = self._row_of.pop(worker)
         self._wire.recall()
@@ -354,7 +347,7 @@ class ProcessCrew:
         """Kill a worker, unless it has come to something else since its row began with `claim`."""
         if worker in self._reasons:
             return
-        if self._rows.end_task(self._row_of[worker], (worker.pid, self._ends.pidfd(worker)), *claim):
+        if self._rows.end_task(self._row_of[worker], (worker.pid, getattr(worker._popen, "pidfd", -1)), *claim):
             self._reasons[worker] = reason
 
 
@@ -383,40 +376,3 @@ def _private_memory(pid: int, enough: int) -> int:
 
 def _mib(nbytes: int) -> str:
     return f"{nbytes / (1 << 20):.0f} MiB"
-
-
-class _Ends:
-    """What to wait for, for each worker: its pidfd, or its sentinel where the system gives no pidfd."""
-
-    def __init__(self) -> None:
-        self.fds: dict[int, Worker] = {}
-        self._fd_of: dict[Worker, int] = {}
-        self._pidfds: set[int] = set()
-
-    def add(self, worker: Worker) -> None:
-        if worker in self._fd_of:
-            return
-        try:
-            fd = os.pidfd_open(worker.pid)
-            self._pidfds.add(fd)
-        except OSError:
-            fd = worker.sentinel
-        self.fds[fd] = worker
-        self._fd_of[worker] = fd
-
-    def pop(self, fd: int) -> Worker:
-        worker = self.fds.pop(fd)
-        del self._fd_of[worker]
-        if fd in self._pidfds:
-            self._pidfds.remove(fd)
-            os.close(fd)
-        return worker
-
-    def pidfd(self, worker: Worker) -> int:
-        """The worker's pidfd; -1 if it has none."""
-        fd = self._fd_of.get(worker, -1)
-        return fd if fd in self._pidfds else -1
-
-    def close(self) -> None:
-        for fd in list(self.fds):
-            self.pop(fd)

@@ -1,6 +1,6 @@
 """The worker's loop: take a task, run it, send the outcome. Whatever a task does is that task's outcome, and the loop
-goes on; only `os._exit`, a signal or a broken queue end it early. A process that a task forks is no worker: when it comes
-out of the task it ends."""
+goes on; only `os._exit`, a signal or a broken queue end it early. A process that a task forks is no worker: when it
+comes out of the task it ends."""
 
 from __future__ import annotations
 

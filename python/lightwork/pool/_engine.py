@@ -139,11 +139,10 @@ class Engine:
             return
         self.jobs[job_id] = job
         try:
-            self._send(job_id, 0, tag, func, obj)
-        except ArenaFull:
-            self.send(job, 0, tag, func, obj)
-        except Exception as e:
-            self.settle(job, 0, False, e)
+            try:
+                self._send(job_id, 0, tag, func, obj)
+            except Exception as e:
+                self._send_after(e, job, 0, tag, func, obj)
         except BaseException:
             self.drop(job_id)
             raise
@@ -167,21 +166,28 @@ class Engine:
         queued (pickled, mostly) is settled with the reason."""
         if job.pieces is not None:
             job.pieces[index] = tag, func, obj
+        try:
+            self._send(job.id, index, tag, func, obj)
+        except Exception as e:
+            self._send_after(e, job, index, tag, func, obj)
+
+    def _send_after(self, error: Exception, job: Job, index: int, tag: int, func: Callable[..., Any], obj: Any) -> None:
+        """`send`, if queuing the piece raised `error`."""
         was_busy = True
-        while True:
+        while isinstance(error, ArenaFull) and error.fits and was_busy:
+            was_busy = self.wire.is_busy()  # if not, they freed their last meanwhile: once more
+            self.poll()
+            if was_busy:
+                time.sleep(ROOM)  # workers free their arguments, each by one store, and tell nobody
+            if self._broken is not None or self.state == TERMINATE or job.id not in self.jobs:
+                return  # nobody works any more, or not for this job: who changed that settles it
             try:
                 self._send(job.id, index, tag, func, obj)
-            except ArenaFull as e:
-                if e.fits and was_busy and self.state != TERMINATE:
-                    was_busy = self.wire.is_busy()  # if not, they freed their last meanwhile: once more
-                    self.poll()
-                    if was_busy:
-                        time.sleep(ROOM)  # workers free their arguments, each by one store, and tell nobody
-                    continue
-                self.settle(job, index, False, e)
             except Exception as e:
-                self.settle(job, index, False, e)
-            return
+                error = e
+            else:
+                return
+        self.settle(job, index, False, error)
 
     def bind(self, func: Callable[..., Any]) -> Any:
         """What to `send` in the place of a function that many pieces share."""

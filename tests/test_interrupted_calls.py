@@ -1,0 +1,109 @@
+"""A signal handler that raises may come wherever a Python function begins, and after each call of something that is not
+written in Python. Here it comes at every such point of a call, one after the other; what must hold afterwards is looked
+at each time."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+from conftest import in_thread
+from pool_tasks import square
+
+import lightwork as mp
+from lightwork.pool import Pool, ThreadPool
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"  # what hits a destructor is only printed
+)
+
+#: Whose code is interrupted: ours, and what calls it back.
+CODE = ("/lightwork/", "/multiprocessing/", "/concurrent/")
+
+Case = Callable[["Interrupt"], None]
+
+
+class Alarm(Exception):
+    """What the signal handler raises."""
+
+
+class Interrupt:
+    """Calls something, and raises in it at one point."""
+
+    def __init__(self, point: int) -> None:
+        self._point = point
+        self.where = ""
+
+    def __call__(self, call: Callable[[], object]) -> bool:
+        """Was it interrupted?"""
+        points = itertools.count(1)
+
+        def look(frame: FrameType, event: str, arg: Any) -> None:
+            code = frame.f_code
+            here = event in ("call", "c_return") and any(part in code.co_filename for part in CODE)
+            if here and next(points) == self._point:
+                self.where = f"{code.co_filename}:{frame.f_lineno}, {event} in {code.co_name}"
+                raise Alarm
+
+        try:
+            sys.setprofile(look)
+            try:
+                call()
+            finally:
+                sys.setprofile(None)
+        except (Alarm, TypeError):  # Python 3.11 may make a TypeError of what a profiler raises
+            if not self.where:
+                raise
+            return True
+        return False
+
+
+def at_every_point(case: Case) -> None:
+    for point in itertools.count(1):
+        interrupt = Interrupt(point)
+        try:
+            case(interrupt)
+        except BaseException as e:
+            e.add_note(f"interrupted at {interrupt.where}")
+            raise
+        if not interrupt.where:
+            assert point > 3
+            return
+
+
+@pytest.fixture(params=["processes", "threads"])
+def make(request: pytest.FixtureRequest) -> Callable[[], Pool]:
+    """The start method matters only to what is not interrupted here."""
+    return (lambda: mp.get_context("fork").Pool(1)) if request.param == "processes" else (lambda: ThreadPool(1))
+
+
+@pytest.fixture
+def pool(make: Callable[[], Pool]) -> Iterator[Pool]:
+    """At the end all its jobs come to an end, and it does."""
+    pool = make()
+    yield pool
+    pool.close()
+    in_thread(pool.join)
+
+
+def test_beginning_a_call(pool: Pool) -> None:
+    def case(interrupt: Interrupt) -> None:
+        interrupt(lambda: pool.apply_async(square, (3,)))
+
+    at_every_point(case)
+
+
+def test_beginning_a_call_that_cannot_be_sent() -> None:
+    with mp.get_context("fork").Pool(1) as pool:
+        lock = threading.Lock()
+
+        def case(interrupt: Interrupt) -> None:
+            interrupt(lambda: pool.apply_async(square, (lock,)))
+            assert not pool._cache
+
+        at_every_point(case)

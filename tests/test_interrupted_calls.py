@@ -8,14 +8,18 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, wait
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import pytest
 from conftest import in_thread
-from pool_tasks import square
+from pool_tasks import SOON, begin, square
 
 import lightwork as mp
+from lightwork.errors import TaskCancelled
+from lightwork.futures import ProcessPoolExecutor
 from lightwork.pool import Pool, ThreadPool
 
 pytestmark = pytest.mark.filterwarnings(
@@ -24,6 +28,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 #: Whose code is interrupted: ours, and what calls it back.
 CODE = ("/lightwork/", "/multiprocessing/", "/concurrent/")
+
+fork = mp.get_context("fork")
 
 Case = Callable[["Interrupt"], None]
 
@@ -79,7 +85,7 @@ def at_every_point(case: Case) -> None:
 @pytest.fixture(params=["processes", "threads"])
 def make(request: pytest.FixtureRequest) -> Callable[[], Pool]:
     """The start method matters only to what is not interrupted here."""
-    return (lambda: mp.get_context("fork").Pool(1)) if request.param == "processes" else (lambda: ThreadPool(1))
+    return (lambda: fork.Pool(1)) if request.param == "processes" else (lambda: ThreadPool(1))
 
 
 @pytest.fixture
@@ -99,7 +105,7 @@ def test_beginning_a_call(pool: Pool) -> None:
 
 
 def test_beginning_a_call_that_cannot_be_sent() -> None:
-    with mp.get_context("fork").Pool(1) as pool:
+    with fork.Pool(1) as pool:
         lock = threading.Lock()
 
         def case(interrupt: Interrupt) -> None:
@@ -107,3 +113,81 @@ def test_beginning_a_call_that_cannot_be_sent() -> None:
             assert not pool._cache
 
         at_every_point(case)
+
+
+# -- ends. Each may be called again
+
+
+def test_closing(make: Callable[[], Pool]) -> None:
+    def case(interrupt: Interrupt) -> None:
+        pool = make()
+        result = pool.apply_async(square, (3,))
+        interrupt(pool.close)
+        pool.close()
+        assert in_thread(result.get) == 9
+        in_thread(pool.join)
+
+    at_every_point(case)
+
+
+def test_terminating(make: Callable[[], Pool]) -> None:
+    def case(interrupt: Interrupt) -> None:
+        pool = make()
+        interrupt(pool.terminate)
+        pool.terminate()
+        in_thread(pool.join)
+
+    at_every_point(case)
+
+
+def test_shutting_an_executor_down() -> None:
+    def case(interrupt: Interrupt) -> None:
+        executor = ProcessPoolExecutor(1, fork)
+        futures = [executor.submit(square, x) for x in range(20)]
+        interrupt(lambda: executor.shutdown(cancel_futures=True))
+        in_thread(executor.shutdown)
+        assert not wait(futures, SOON).not_done
+
+    at_every_point(case)
+
+
+# -- cancelling. What was interrupted is done, or was not begun
+
+
+@contextmanager
+def busy(pool: Pool) -> Iterator[None]:
+    """Its worker is at work meanwhile."""
+    begun, go = fork.Event(), fork.Event()
+    result = pool.apply_async(begin, (begun, go))
+    assert begun.wait(SOON)
+    yield
+    go.set()
+    result.get(SOON)
+
+
+def test_cancelling_a_call(pool: Pool) -> None:
+    def case(interrupt: Interrupt) -> None:
+        with busy(pool):
+            cancelled, other = pool.apply_async(square, (2,)), pool.apply_async(square, (3,))
+            interrupt(cancelled.cancel)
+        try:
+            assert in_thread(cancelled.get) == 4
+        except TaskCancelled:
+            pass
+        assert in_thread(other.get) == 9
+
+    at_every_point(case)
+
+
+def test_cancelling_a_future(pool: Pool) -> None:
+    def case(interrupt: Interrupt) -> None:
+        with busy(pool):
+            cancelled, other = pool.submit(square, 2), pool.submit(square, 3)
+            interrupt(cancelled.cancel)
+        try:
+            assert cancelled.result(SOON) == 4
+        except CancelledError:
+            pass
+        assert other.result(SOON) == 9
+
+    at_every_point(case)

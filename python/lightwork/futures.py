@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from . import _native
 from .cpus import usable_cpus
 from .pool import Pool, _checks
-from .pool._futures import Future, FutureJob, cancel
+from .pool._futures import Future
 
 __all__ = ["Future", "ProcessPoolExecutor"]
 
@@ -147,7 +147,7 @@ class ProcessPoolExecutor(Executor):
         if pool is None:
             return
         if cancel_futures:
-            cancel(job for job in list(pool._engine.jobs.values()) if isinstance(job, FutureJob))
+            pool._engine.withdraw(pool._engine.jobs)
         pool.close()
         if wait:
             pool.join()

@@ -11,8 +11,10 @@ waits like everybody else while jobs are attended (they have callbacks, or someb
 has jobs that nobody waits for. What nobody waits for otherwise the crew's thread reads, a few times a second.
 
 A signal handler may raise at any bytecode of the main thread. So an outcome goes from the queue into `inbox` in one
-step, and leaves it when it was handled; handling one twice changes nothing. A handler may wait for results itself, and
-read what the wait that it interrupted is for: it leaves a MARK behind, for which that wait looks again.
+step, and leaves it when it was handled; handling one twice changes nothing. It is the same with jobs that are cancelled
+or withdrawn: what is interrupted there is done by whoever waits next. All that ends a pool may be called again. A
+handler may wait for results itself, and read what the wait that it interrupted is for: it leaves a MARK behind, for
+which that wait looks again.
 
 The engine does not know the Pool object, so that a pool nobody holds can be collected and its crew dismissed.
 
@@ -30,7 +32,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +84,12 @@ class Engine:
         self.timed: dict[int, float] = {}
         self._turn = _native.Turn()
         self._inbox: deque[Outcome] = deque()
+        self._given_up: dict[int, BaseException] = {}
+        """Jobs that are being cancelled, and what they fail with."""
+        self._unwanted: list[Collection[int]] = []
+        """Jobs that are being withdrawn."""
+        self._withdrawn: set[int] = set()
+        """Jobs whose task was taken back from the queue, to be told."""
         self._sleepers: list[threading.Lock] = []
         self._attended: dict[int, Job] = {}
         self._over: deque[Job] = deque()
@@ -236,24 +244,41 @@ class Engine:
         Raises ValueError in a forked child.
         """
         self.check_here()
-        if self.jobs.pop(job.id, None) is None:
+        if job.id not in self.jobs:
             return False
-        try:
-            self.wire.withdraw({job.id})
-        finally:
-            self.abandon(job, exc)
-            self.crew.stop_working_for(job.id)
+        self._given_up[job.id] = exc
+        self._work_off()
         return True
 
-    def withdraw(self, jobs: set[int]) -> list[int]:
-        """Take jobs of one piece back from the queue; returns those that no worker had claimed. A forked child shares
+    def withdraw(self, jobs: Collection[int]) -> None:
+        """Take jobs of one piece back from the queue: those that no worker had claimed are told. A forked child shares
         the queue, but its jobs are its parent's: none is taken there."""
-        if self._pid != os.getpid():
-            return []
-        withdrawn = self.wire.withdraw(jobs)
-        for job_id in withdrawn:
+        if self._pid == os.getpid():
+            self._unwanted.append(jobs)
+            self._work_off()
+
+    def _work_off(self) -> None:
+        """Give up the jobs that are cancelled or withdrawn: now, or, if a signal handler raises here, later."""
+        if not (self._given_up or self._unwanted or self._withdrawn):
+            return
+        for job_id, exc in list(self._given_up.items()):
+            if (job := self.jobs.get(job_id)) is not None:
+                self.wire.withdraw({job_id}, set())
+                self.crew.stop_working_for(job_id)
+                self.abandon(job, exc)
+            self._look_round()
+            self._given_up.pop(job_id, None)
+        for jobs in list(self._unwanted):
+            self.wire.withdraw(set(jobs), self._withdrawn)
+            try:
+                self._unwanted.remove(jobs)
+            except ValueError:
+                pass  # another thread did the same
+        for job_id in list(self._withdrawn):
+            if (job := self.jobs.get(job_id)) is not None:
+                job.withdrawn()
             self.drop(job_id)
-        return withdrawn
+            self._withdrawn.discard(job_id)
 
     def learn(self, func: Any, nanoseconds: int, items: int) -> None:
         """Items of this function take so long, for the size of later pages."""
@@ -274,6 +299,7 @@ class Engine:
         Raises ValueError in a forked child: the outcomes are its parent's.
         """
         self.check_here()
+        self._work_off()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = None
         try:
@@ -299,6 +325,7 @@ class Engine:
         """Settle what has come, without waiting."""
         if self._pid != os.getpid():
             return
+        self._work_off()
         self._turn.run(self._read, 0.0)
         self._wake_interrupted()
 
@@ -331,6 +358,8 @@ class Engine:
                     value = obj.unpack()
                 if job.settle(index, ok, value, nanoseconds):
                     self.finish(job)
+            else:
+                self._look_round()  # `finish` may have been interrupted before it did
             if inbox and inbox[0] is outcome:  # a signal handler may have read on
                 inbox.popleft()
 
@@ -481,8 +510,10 @@ class Engine:
 
     def close(self) -> None:
         """Take no more jobs; when all are done, the crew is dismissed."""
-        self.state = CLOSE
+        if self.state == RUN:
+            self.state = CLOSE
         self.open = False
+        self._work_off()
         if self.jobs:
             self._wake_collector()  # somebody has to wait for them
         self._look_round()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from concurrent.futures._base import CANCELLED
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._jobs import Retries, job_counter, name
@@ -24,26 +25,29 @@ class Future(concurrent.futures.Future[T]):
 
     def cancel(self) -> bool:
         """Take the call out of the queue. Returns False if a worker has taken it, or it is over."""
-        if self._job is not None:
-            cancel([self._job])
+        job = self._job
+        pool = None if job is None else job._pool
+        if job is not None and pool is not None:
+            pool._engine.withdraw({job.id})
         return self.cancelled()
 
     def result(self, timeout: float | None = None) -> T:
         """The call's value, or what it raised; see `AsyncResult.get`. Raises concurrent.futures.TimeoutError if it is
         not over in time, ValueError in a forked child."""
-        self._check_here()
+        self._look()
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the call raised, or None; see `result`."""
-        self._check_here()
+        self._look()
         return super().exception(timeout)
 
-    def _check_here(self) -> None:
+    def _look(self) -> None:
         job = self._job
         pool = None if job is None else job._pool
         if pool is not None:
             pool._engine.check_here()  # nobody would tell a forked child
+            pool._engine.poll()  # a `cancel` may have been interrupted
 
     def running(self) -> bool:
         """Does a worker run the call now?"""
@@ -85,6 +89,11 @@ class FutureJob(Retries, Generic[T]):
     def abandon(self, exc: BaseException, tell: bool) -> None:
         self.__dict__.setdefault("_outcome", (False, exc))
 
+    def withdrawn(self) -> None:
+        concurrent.futures.Future.cancel(self.future)
+        if self.future._state == CANCELLED:
+            self.future.set_running_or_notify_cancel()
+
     def submit_rest(self) -> None:
         """It is submitted."""
 
@@ -98,13 +107,3 @@ class FutureJob(Retries, Generic[T]):
                 self.future.set_exception(value)
         except concurrent.futures.InvalidStateError:
             pass  # it was told already: two threads may find that a job is over
-
-
-def cancel(jobs: Iterable[FutureJob[Any]]) -> None:
-    """Cancel the futures of those jobs that no worker has taken."""
-    by_id = {job.id: job for job in jobs}
-    for pool in {job._pool for job in by_id.values()}:
-        for job_id in pool._engine.withdraw(set(by_id)) if pool is not None else ():
-            future = by_id[job_id].future
-            concurrent.futures.Future.cancel(future)
-            future.set_running_or_notify_cancel()

@@ -54,6 +54,9 @@ class Job(Protocol):
     def abandon(self, exc: BaseException, tell: bool) -> None:
         """No more pieces will be settled. `tell`: call the error callback."""
 
+    def withdrawn(self) -> None:
+        """The only piece was taken back from the queue."""
+
     def submit_rest(self) -> None:
         """Submit the pieces that are not submitted yet."""
 
@@ -75,6 +78,9 @@ class Retries:
             self.retries = retries
             self.pieces = {}
             self._tries = {}
+
+    def withdrawn(self) -> None:
+        """Whoever withdrew it knows."""
 
     def may_retry(self, index: int) -> bool:
         tries = self._tries.get(index, 0)

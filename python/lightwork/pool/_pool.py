@@ -374,14 +374,15 @@ class Pool:
     def close(self) -> None:
         """Take no more jobs. The workers leave when all jobs are done."""
         if self._state == RUN:
-            self._state = CLOSE
             if self._pid == os.getpid():
                 self._engine.close()
+            self._state = CLOSE  # last: after an interrupt this may be called again
 
     def terminate(self) -> None:
         """End the workers at once, by force if need be: within seconds. Jobs that are not done raise TaskCancelled."""
+        if self._pid == os.getpid():
+            self._engine.terminate()
         self._state = TERMINATE
-        self._terminate()
 
     def join(self) -> None:
         """Wait until the workers have left. Raises ValueError if the pool was neither closed nor terminated, or is of

@@ -70,7 +70,7 @@ class ThreadCrew:
         self._desks = desks
         self._killed = False
         self._bell = threading.Event()
-        self._sent_home = threading.Lock()  # taken for ever by the first who sends them
+        self._sent_home = False
 
     def fill(self) -> None:
         """Start the threads. If one cannot be started, send the others home and raise RuntimeError."""
@@ -86,7 +86,8 @@ class ThreadCrew:
 
     def nudge(self) -> None:
         if self._engine.drained():
-            self._send_home()
+            if not self._sent_home:
+                self._send_home()
         elif self._engine.timed and self.thread is None:
             self.thread = threading.Thread(target=self._watch, name="lightwork-pool-crew", daemon=True)
             self.thread.start()
@@ -114,14 +115,15 @@ class ThreadCrew:
             thread.join(max(0.0, deadline - time.monotonic()) if self._killed else None)
 
     def _send_home(self) -> None:
-        if self._sent_home.acquire(blocking=False):
-            self._engine.wire.dismiss(len(self._desks))
-            self._engine.end()
-            self._bell.set()
+        """Tell the threads that there is no more work. Once more does no harm."""
+        self._engine.wire.dismiss(len(self._desks))
+        self._engine.end()
+        self._sent_home = True
+        self._bell.set()
 
     def _watch(self) -> None:
         """Settle the tasks that are over their time."""
-        while not self._sent_home.locked():
+        while not self._sent_home:
             timed = dict(self._engine.timed)
             next_look = [*timed.values()]
             for desk in self._desks:

@@ -21,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import chain, repeat
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
@@ -68,8 +69,9 @@ class Wire(Protocol):
     def mark(self, number: int) -> None:
         """Send a MARK."""
 
-    def withdraw(self, jobs: set[int]) -> list[int]:
-        """Take the tasks of these jobs back that no worker has claimed; returns the jobs of those."""
+    def withdraw(self, jobs: set[int], withdrawn: set[int]) -> None:
+        """Take the tasks of these jobs back that no worker has claimed, and add the jobs of those to `withdrawn`:
+        in one step, so that no signal handler comes in between."""
 
     def is_busy(self) -> bool:
         """Is there a task in the queue, or in work?"""
@@ -98,7 +100,6 @@ class ProcessWire:
         self.rows = Rows(workers)
         self._workers = workers
         self.receive = self.results.receive
-        self.withdraw = self.tasks.withdraw
         self._words: dict[Function, bytes] = {}
 
     def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
@@ -140,6 +141,9 @@ class ProcessWire:
             error = MaybeEncodingError(e, f"the result of {what()}")
             error.__cause__ = e
             return False, error
+
+    def withdraw(self, jobs: set[int], withdrawn: set[int]) -> None:
+        withdrawn.update(chain.from_iterable(map(self.tasks.withdraw, (jobs,))))
 
     def is_busy(self) -> bool:
         return self.tasks.is_in_use() or any(self.rows.read(row)[0] for row in range(self._workers))
@@ -249,10 +253,13 @@ class ThreadWire:
 
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.unclaimed: dict[tuple[int, int], int] = {}
+        """The jobs of the tasks that are to be done. Who takes one out of here has it: a worker, or `withdraw`."""
         self.results: deque[Outcome] = deque()
         self.news: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
+        self.unclaimed[job, index] = job
         self.tasks.put((job, index, tag, func, False, obj))
 
     def reply(self, outcome: Outcome) -> None:
@@ -287,19 +294,9 @@ class ThreadWire:
     def is_busy(self) -> bool:
         return not self.tasks.empty()
 
-    def withdraw(self, jobs: set[int]) -> list[int]:
-        kept, taken = [], []
-        try:
-            while True:
-                task = self.tasks.get_nowait()
-                if task[0] in jobs:
-                    taken.append(task[0])
-                else:
-                    kept.append(task)
-        except queue.Empty:
-            for task in kept:
-                self.tasks.put(task)
-        return taken
+    def withdraw(self, jobs: set[int], withdrawn: set[int]) -> None:
+        tasks = [task for task, job in list(self.unclaimed.items()) if job in jobs]
+        withdrawn.update(map(self.unclaimed.pop, tasks, repeat(0)))
 
     def dismiss(self, workers: int) -> None:
         for _ in range(workers):
@@ -322,10 +319,12 @@ class ThreadDesk:
         return os.getpid() != self._pid
 
     def take(self) -> tuple[int, int, int, Any, bool, Any]:
-        task: tuple[int, int, int, Any, bool, Any] = self._wire.tasks.get()
-        self._since = time.monotonic()
-        self._claim = task[:2]
-        return task
+        while True:
+            task: tuple[int, int, int, Any, bool, Any] = self._wire.tasks.get()
+            if not task[0] or self._wire.unclaimed.pop(task[:2], 0):
+                self._since = time.monotonic()
+                self._claim = task[:2]
+                return task
 
     def claimed(self) -> tuple[int, int, float]:
         """(job or 0, index, seconds on this item)."""

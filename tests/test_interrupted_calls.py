@@ -5,6 +5,7 @@ at each time."""
 from __future__ import annotations
 
 import itertools
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -113,6 +114,28 @@ def test_beginning_a_call_that_cannot_be_sent() -> None:
             assert not pool._cache
 
         at_every_point(case)
+
+
+def test_taking_a_message_of_a_queue_that_is_watched() -> None:
+    queue = mp.Queue()
+    fd = queue.fileno()
+
+    def is_readable() -> bool:
+        return bool(select.select([fd], [], [], SOON)[0])
+
+    def case(interrupt: Interrupt) -> None:
+        queue.put(1)
+        assert is_readable()
+        taken: list[int] = []
+        interrupt(lambda: taken.append(queue.get()))
+        queue.put(2)
+        while not queue.empty():
+            assert is_readable()
+            taken.append(queue.get())
+        assert taken == [1, 2]
+
+    at_every_point(case)
+    queue.close()
 
 
 # -- ends. Each may be called again

@@ -56,8 +56,9 @@ class _Doorbell:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._messages = _native.Queue(handle=queue._handle(False))
         self._rung = False
-        #: Guards both, and is told when either changes.
-        self._changed = threading.Condition()
+        #: Held while either changes. A signal handler may take a message in the middle of that.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def start(self, queue: Queue | SimpleQueue) -> None:
         threading.Thread(target=self._serve, args=(weakref.ref(queue),), name="lightwork-doorbell", daemon=True).start()
@@ -81,26 +82,38 @@ class _Doorbell:
 
     def taken(self, queue: Queue | SimpleQueue) -> None:
         """A message was taken, or there was none: readable while some are left, those that `queue` keeps included."""
-        with self._changed:
-            self._be(queue._wait_for_message(0))
+        _native.holding(self._lock, self._look, queue)
+
+    def _look(self, queue: Queue | SimpleQueue) -> None:
+        self._be(queue._wait_for_message(0))
 
     def _be(self, rung: bool) -> None:
-        if self.fd >= 0 and rung != self._rung:
-            if rung:
-                os.eventfd_write(self.fd, 1)
-            else:
+        """If a signal handler raises in here the descriptor may be readable and `_rung` False, not the other way round:
+        then the next message, or the next look for one, puts it right."""
+        if self.fd < 0:
+            return
+        self._changed.notify()
+        if not rung:
+            try:
                 os.eventfd_read(self.fd)
-            self._rung = rung
-            self._changed.notify()
+            except BlockingIOError:
+                pass
+            finally:
+                self._rung = False
+        elif not self._rung:
+            os.eventfd_write(self.fd, 1)
+            self._rung = True
 
     def end(self) -> None:
         """Silent for ever; the descriptor's number may be another file's from now on."""
-        with self._changed:
-            if self.fd >= 0:
-                os.close(self.fd)
-            self.fd = -1
-            self._rung = False
-            self._changed.notify()
+        _native.holding(self._lock, self._end)
+
+    def _end(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+        self._rung = False
+        self._changed.notify()
 
 
 class _Reader:

@@ -4,10 +4,11 @@ import signal
 from typing import Any
 
 import pytest
-from pool_tasks import SOON, die, die_once, fail, square
+from pool_tasks import SOON, begin, die, die_once, fail, square
 
 from lightwork.context import BaseContext
 from lightwork.errors import TaskTimeout, WorkerDied
+from lightwork.pool._crew import Fate
 
 
 def count_and_pause(counter: Any) -> None:
@@ -58,3 +59,24 @@ def test_only_deaths_are_retried(ctx: BaseContext) -> None:
         with pytest.raises(TaskTimeout):
             pool.apply(count_and_pause, (overdue,), timeout=0.5)
         assert (raised.value, overdue.value) == (1, 1)
+
+
+def count_or_pause(counter: Any, begun: Any, go: Any, x: int) -> int:
+    if x:
+        return begin(begun, go, x)
+    counter.add(1)
+    return x
+
+
+def test_what_was_done_before_its_worker_died_is_not_done_again(ctx: BaseContext) -> None:
+    counter, begun, go = ctx.Value("i", 0), ctx.Event(), ctx.Event()
+    with ctx.Pool(1) as pool:
+        result = pool.starmap_async(count_or_pause, [(counter, begun, go, x) for x in range(2)], 1, retries=1)
+        assert begun.wait(SOON)
+        # As if the worker had died after it had replied, before that was in its row.
+        pool._engine.worker_gone(Fate(0, -signal.SIGKILL, None, result.id, 0, (0, 1), True, None))
+        go.set()
+        assert result.get(SOON) == [0, 1]
+        pool.close()
+        pool.join()
+        assert counter.value == 1

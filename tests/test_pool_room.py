@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import in_thread, wait_until
-from pool_tasks import SOON
+from pool_tasks import SOON, die
 from processes import used
 
 from lightwork.context import BaseContext
@@ -59,3 +59,25 @@ def test_an_interrupted_wait_for_room_leaves_no_call(
     assert [result.get(SOON) for result in sent] == [LARGE] * len(sent)
     pool.close()
     in_thread(pool.join)
+
+
+def die_once_when_told(died: Any, begun: Any, go: Any, data: bytes) -> int:
+    if died.exchange(1) == 0:
+        begun.set()
+        size(go, data)
+        die()
+    return len(data)
+
+
+def test_a_lost_call_waits_for_room_while_its_worker_is_replaced(ctx: BaseContext, budget: Budget) -> None:
+    died, begun, go = ctx.Value("i", 0), ctx.Event(), ctx.Event()
+    with ctx.Pool(1, retries=1) as pool, ThreadPoolExecutor(4) as threads:
+        budget(8 * MIB)
+        before = used()
+        calls = [
+            threads.submit(pool.apply, die_once_when_told, (died, begun, go, bytes(LARGE)), retries=1) for _ in range(4)
+        ]
+        assert begun.wait(SOON)
+        assert wait_until(lambda: used() > before + 2 * LARGE)  # of the other calls
+        go.set()
+        assert [call.result(SOON) for call in calls] == [LARGE] * 4

@@ -90,6 +90,8 @@ class Engine:
         """Jobs that are being withdrawn."""
         self._withdrawn: set[int] = set()
         """Jobs whose task was taken back from the queue, to be told."""
+        self._unsent: deque[tuple[Job, int]] = deque()
+        """Pieces that were lost, and for which there was no room when they were to be sent again."""
         self._sleepers: list[threading.Lock] = []
         self._attended: dict[int, Job] = {}
         self._over: deque[Job] = deque()
@@ -328,6 +330,8 @@ class Engine:
         self._work_off()
         self._turn.run(self._read, 0.0)
         self._wake_interrupted()
+        if self._unsent and threading.current_thread() is self.crew.thread:
+            self._send_unsent()
 
     def _wake_interrupted(self) -> None:
         """If this is a signal handler that came while its thread was reading: what it has read may be what that waits
@@ -483,9 +487,25 @@ class Engine:
         if fate.reason is not None:
             self.settle(job, fate.piece, False, fate.reason)
         elif sent is not None and job.may_retry(fate.piece):
-            self.send(job, fate.piece, *sent)
+            self._unsent.append((job, fate.piece))
+            self._send_unsent()
         else:
             self.settle(job, fate.piece, False, worker_died(job.what(fate.piece, fate.items), fate))
+
+    def _send_unsent(self) -> None:
+        """Send lost pieces again as far as there is room. This thread does not wait for that: it starts the workers
+        that make it, and comes here again while there are jobs."""
+        while self._unsent:
+            job, index = self._unsent[0]
+            if self.jobs.get(job.id) is job and (task := (job.pieces or {}).get(index)) is not None:
+                was_busy = self.wire.is_busy()
+                try:
+                    self._send(job.id, index, *task)
+                except Exception as e:
+                    if isinstance(e, ArenaFull) and e.fits and was_busy:
+                        return
+                    self.settle(job, index, False, e)
+            self._unsent.popleft()
 
     def _read_all_it_said(self) -> None:
         self._marks_sent += 1

@@ -272,6 +272,8 @@ class MapResult(ApplyResult[list[T]]):
             else:
                 values[start:end] = value
             settled[index] = True
+            if self.pieces is not None:
+                self.pieces.pop(index, None)
             if self.on_progress is not None:
                 self.on_progress(end - start)
             if ok and nanoseconds and (pool := self._pool) is not None:

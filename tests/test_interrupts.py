@@ -166,6 +166,57 @@ def test_program(run: Run, method: str, program: str) -> None:
     run(Path(__file__).parent / "programs" / f"{program}.py", method)
 
 
+class Ring(Exception):
+    """What a handler raises that is not for Ctrl-C."""
+
+
+to_raise: list[type[BaseException]] = []
+
+
+def interrupted(value: int) -> int:
+    if to_raise:
+        raise to_raise.pop()
+    return value
+
+
+class Sent:
+    """Pickling it is interrupted."""
+
+    def __reduce__(self) -> Any:
+        return int, (interrupted(42),)
+
+
+class Received:
+    """Unpickling it is interrupted."""
+
+    def __reduce__(self) -> Any:
+        return interrupted, (42,)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Ring, SystemExit])
+def test_an_interrupt_is_no_fault_of_what_is_unpickled(ctx: BaseContext, kind: type[BaseException]) -> None:
+    p = ctx.Process(target=Received)
+    with ctx.Pool(1) as pool:
+        pool.apply(abs, (1,))
+        p.start()
+        for get in (pool.apply_async(Received).get, p.result):
+            to_raise.append(kind)
+            with pytest.raises(kind):
+                get(SOON)
+            assert get(SOON) == 42
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Ring, SystemExit])
+def test_an_interrupt_is_no_fault_of_what_is_pickled(ctx: BaseContext, kind: type[BaseException]) -> None:
+    with ctx.Pool(1) as pool:
+        for begin in (pool.submit, pool.apply, pool.map, pool.imap):
+            to_raise.append(kind)
+            with pytest.raises(kind):
+                begin(abs, [Sent()])
+        assert pool.apply(abs, [Sent()]) == 42
+    assert not pool._cache
+
+
 @pytest.mark.parametrize("action", [None, abs])
 def test_a_barrier_counts_nobody_who_was_interrupted(ctx: BaseContext, action: Any) -> None:
     barrier = ctx.Barrier(2, None if action is None else partial(action, 1))

@@ -80,19 +80,18 @@ def test_two_threads_get_the_same_result(ctx: Any) -> None:
     assert (first.result(20), second) == (42, 42)
 
 
-class Interrupts:
-    """Unpickling it is interrupted."""
+class Fails:
+    """Cannot be unpickled."""
 
     def __reduce__(self) -> Any:
-        return ends, (KeyboardInterrupt,)
+        return ends, (LookupError, "not here")
 
 
-def test_a_result_lost_to_an_interrupt_is_not_none() -> None:
-    p = started(fork, Interrupts)
-    with pytest.raises(KeyboardInterrupt):
-        p.result(20)
-    with pytest.raises(Unshippable, match="unpickling it was interrupted"):
-        p.result(20)
+def test_a_result_that_cannot_be_unpickled_is_not_none(ctx: Any) -> None:
+    p = started(ctx, Fails)
+    for _ in range(2):
+        with pytest.raises(Unshippable, match="cannot be unpickled here: LookupError"):
+            p.result(20)
 
 
 def test_the_result_is_had_though_others_took_the_exit_code() -> None:

@@ -1,6 +1,7 @@
 """What a process came to: told by the child, read by `Process.result()`.
 
-The child puts one message in a queue of its own: (kind, what, traceback as text).
+The child puts one message in a queue of its own: its kind, and (what, traceback as text). These are unpickled when they
+are out of the queue, so that an interrupt of that loses nothing.
 
 | kind | `what` | it means |
 |---|---|---|
@@ -18,15 +19,18 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from operator import call
+from functools import partial
 from typing import Any
 
 from . import _native
 from .errors import RemoteTraceback, Unshippable, WorkerDied, formatted, summary
-from .queues import SimpleQueue
-from .reduction import dumps, loads
+from .reduction import SharedCell, dumps, loads, unpack
 
 RETURNED, RAISED, LEFT, UNSAID = range(4)
+
+
+class _Letterbox(SharedCell, _native.TaskQueue):
+    """A queue whose messages come out of it as they are, to be unpickled by whoever has them."""
 
 
 class Outcome:
@@ -37,16 +41,15 @@ class Outcome:
         self.by_main_thread = by_main_thread
         #: The Popen, once there is a process.
         self.child: Any = None
-        self._queue = SimpleQueue(ctx=None)
+        self._queue = _Letterbox()
         self._lock = threading.RLock()  # a signal handler may ask, too
-        self._reading = False
-        self._told: list[tuple[int, Any, str]] = []
+        self._told: list[tuple[int, int, int, int, bool, Any]] = []
         self._settled: tuple[Any, BaseException | None] | None = None
 
-    def __getstate__(self) -> tuple[bool, SimpleQueue]:
+    def __getstate__(self) -> tuple[bool, _Letterbox]:
         return self.by_main_thread, self._queue
 
-    def __setstate__(self, state: tuple[bool, SimpleQueue]) -> None:
+    def __setstate__(self, state: tuple[bool, _Letterbox]) -> None:
         self.by_main_thread, self._queue = state
 
     # -- in the child
@@ -63,7 +66,7 @@ class Outcome:
         if os.getpid() != here:
             return
         try:
-            self._queue.put((RETURNED, value, ""))
+            self._put_message(RETURNED, value, "")
         except Exception as e:
             why = f"the result of {name} cannot be sent: {_short(str(e))}"
             self._put(RAISED, Unshippable(why), formatted(e))
@@ -78,7 +81,7 @@ class Outcome:
         try:
             if not isinstance(back := loads(dumps(e)), BaseException):
                 raise TypeError(f"it unpickles as {back!r}")
-            self._queue.put((RAISED, e, text))
+            self._put_message(RAISED, e, text)
         except Exception as why:
             said = f"{_short(summary(e))} (the exception itself cannot be sent: {_short(str(why))})"
             self._put(RAISED, Unshippable(said), text)
@@ -87,10 +90,13 @@ class Outcome:
         """Tell as much as shared memory has room for. The shortest message needs none beside its slot in the queue."""
         for message in ((kind, what, text), (kind, what, _short(text)), (UNSAID, None, "")):
             try:
-                self._queue.put(message)
+                self._put_message(*message)
             except Exception:
                 continue
             return
+
+    def _put_message(self, kind: int, what: Any, text: str) -> None:
+        self._queue.put(0, 0, kind, b"", (what, text))
 
     # -- in the parent
 
@@ -103,19 +109,20 @@ class Outcome:
     def _settle(self, who: str, pid: int | None, code: int | None) -> tuple[Any, BaseException | None]:
         if self._settled is None:
             self._settled = self._read(who, pid, code)
+            self._told.clear()
         return self._settled
 
     def _read(self, who: str, pid: int | None, code: int | None) -> tuple[Any, BaseException | None]:
-        if not self._told and self._queue.empty():
-            if self._reading:
-                return None, Unshippable(f"what {who} returned or raised was lost: unpickling it was interrupted")
+        if not self._told and not self._queue.is_in_use():
             return None, None if code == 0 else _death(who, pid, code)
         try:
             if not self._told:
-                self._reading = True
-                self._told.extend(map(call, (self._queue.get,)))  # no signal handler runs but those of the unpickling
-            kind, what, text = self._told[0]
+                self._queue.receive(self._told.append, None)
+            kind, sealed, message = self._told[0][2], *self._told[0][4:]
+            what, text = unpack(message) if sealed else message
         except Exception as e:
+            if self._told and is_an_interrupt(e, partial(unpack, self._told[0][5])):
+                raise
             error = Unshippable(f"what {who} returned or raised cannot be unpickled here: {e!r}")
             error.__cause__ = e
             return None, error
@@ -126,6 +133,22 @@ class Outcome:
         raised: BaseException = what if kind == RAISED else _death(who, pid, code, f": {what}")
         raised.__cause__ = RemoteTraceback(text)
         return None, raised
+
+
+def is_an_interrupt(exc: BaseException, again: Callable[[], object]) -> bool:
+    """Did a signal handler raise this, in the middle of something that would not have? (That works when it is done
+    `again`.)"""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    if isinstance(exc, KeyboardInterrupt):
+        return True
+    try:
+        again()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return False
+    return True
 
 
 def _death(who: str, pid: int | None, code: int | None, why: str = "") -> WorkerDied:

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _native
 from ..errors import ArenaFull, PoolBroken, TaskCancelled, summary
+from ..outcome import is_an_interrupt
 from ._errors import stillborn, worker_died
 from ._jobs import Job, open_latch, report
 from ._wire import DONE, FAILED, MARK, UNFIT, Outcome, Wire
@@ -173,7 +174,7 @@ class Engine:
 
     def send(self, job: Job, index: int, tag: int, func: Callable[..., Any], obj: Any) -> None:
         """Queue one piece of a job; while shared memory is full, wait for workers to leave room. A piece that cannot be
-        queued (pickled, mostly) is settled with the reason."""
+        queued (pickled, mostly) is settled with the reason. Raises what a signal handler raises."""
         if job.pieces is not None:
             job.pieces[index] = tag, func, obj
         try:
@@ -197,13 +198,17 @@ class Engine:
                 error = e
             else:
                 return
+        if not isinstance(error, ArenaFull) and is_an_interrupt(error, partial(self.wire.check, func, obj)):
+            raise error
         self.settle(job, index, False, error)
 
     def bind(self, func: Callable[..., Any]) -> Any:
         """What to `send` in the place of a function that many pieces share."""
         try:
             return self.wire.bind(func)
-        except Exception:
+        except Exception as e:
+            if is_an_interrupt(e, partial(self.wire.bind, func)):
+                raise
             return func  # each piece fails with that
 
     def settle(self, job: Job, index: int, ok: bool, value: Any, nanoseconds: int = 0) -> None:

@@ -17,19 +17,20 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import chain, repeat
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 from .. import _native
 from ..errors import formatted
+from ..outcome import is_an_interrupt
 from ..reduction import PickledBy, SharedCell, dumps, unpack
 from ._errors import MaybeEncodingError, described, quoted, rebuild_exc
-from ._packing import UNPICKLABLE, Bound, cloud_pickler
+from ._packing import UNPICKLABLE, Bound, cloud_pickler, parts
 
 Function = Callable[..., Any]
 Failure = tuple[Any, str, str]
@@ -56,6 +57,9 @@ class Wire(Protocol):
 
     def send(self, job: int, index: int, tag: int, func: Function, obj: Any) -> None:
         """Queue a task. Raises what pickling it raises."""
+
+    def check(self, func: Function, obj: Any) -> None:
+        """Raises what pickling them raises."""
 
     def bind(self, func: Function) -> Any:
         """What to send in the place of a function that many tasks of one job share. Raises what pickling it raises."""
@@ -115,6 +119,9 @@ class ProcessWire:
             except UNPICKLABLE:
                 raise e from None
 
+    def check(self, func: Function, obj: Any) -> None:
+        parts((func, obj))
+
     def bind(self, func: Function) -> Any:
         return func if self._word(func) is not None else Bound(func)
 
@@ -136,7 +143,7 @@ class ProcessWire:
         try:
             return True, unpack(obj)
         except BaseException as e:
-            if _is_an_interrupt(e):
+            if is_an_interrupt(e, partial(unpack, obj)):
                 raise
             error = MaybeEncodingError(e, f"the result of {what()}")
             error.__cause__ = e
@@ -224,19 +231,19 @@ def unpack_failure(failure: Failure) -> BaseException:
     """The worker's exception, or a MaybeEncodingError that describes it; the cause is its remote traceback."""
     packed, text, summary = failure
     try:
-        exc = pickle.loads(packed)
-        if not isinstance(exc, BaseException):
-            raise TypeError(f"it was unpickled as {described(exc)}, which is no exception")
+        exc = _load_exception(packed)
     except BaseException as e:
-        if _is_an_interrupt(e):
+        if is_an_interrupt(e, partial(_load_exception, packed)):
             raise
         exc = MaybeEncodingError(e, summary)
     return rebuild_exc(exc, quoted(text))
 
 
-def _is_an_interrupt(exc: BaseException) -> bool:
-    """Is it meant for the program, and not the fault of what is unpickled?"""
-    return isinstance(exc, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+def _load_exception(packed: Any) -> BaseException:
+    exc = pickle.loads(packed)
+    if not isinstance(exc, BaseException):
+        raise TypeError(f"it was unpickled as {described(exc)}, which is no exception")
+    return exc
 
 
 # -- between threads: everything is the very object
@@ -287,6 +294,9 @@ class ThreadWire:
 
     def mark(self, number: int) -> None:
         self.reply((0, number, MARK, 0, False, None))
+
+    def check(self, func: Function, obj: Any) -> None:
+        """Nothing is pickled."""
 
     def bind(self, func: Function) -> Any:
         return func

@@ -116,6 +116,21 @@ def test_beginning_a_call_that_cannot_be_sent() -> None:
         at_every_point(case)
 
 
+@pytest.mark.parametrize("chunksize", [1, 2])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_asking_an_iterator(pool: Pool, chunksize: int, ordered: bool) -> None:
+    imap = pool.imap if ordered else pool.imap_unordered
+
+    def case(interrupt: Interrupt) -> None:
+        results = imap(square, iter(range(9)), chunksize, buffersize=2 * chunksize)
+        found = [next(results) for _ in range(2)]
+        interrupt(lambda: found.append(next(results)))
+        found += results
+        assert (found if ordered else sorted(found)) == [x * x for x in range(9)]
+
+    at_every_point(case)
+
+
 def test_taking_a_message_of_a_queue_that_is_watched() -> None:
     queue = mp.Queue()
     fd = queue.fileno()

@@ -110,7 +110,7 @@ def test_a_pool_can_be_ended_afterwards(ctx: BaseContext) -> None:
 
 @pytest.mark.parametrize("kind", ["processes", "threads"])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what hits a destructor is only printed
-def test_an_iterator_is_over_when_a_handler_has_raised_in_it(kind: str) -> None:
+def test_iterators_that_a_handler_has_raised_in_leave_nothing(kind: str) -> None:
     pool = mp.Pool(1) if kind == "processes" else ThreadPool(1)
 
     def raise_timeout() -> None:

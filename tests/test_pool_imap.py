@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from pool_tasks import SOON, Endless, begin_and_pause, square
 
+import lightwork as mp
 from lightwork.context import BaseContext
 from lightwork.errors import TaskCancelled
 
@@ -118,3 +120,53 @@ def test_an_iterator_may_be_collected_together_with_its_pool(ctx: BaseContext) -
     results.itself = results  # type: ignore[attr-defined]  # now it takes the collector, which may begin anywhere
     del pool, results
     gc.collect()
+
+
+def test_a_signal_handler_may_ask_while_the_iterable_is_asked(ctx: BaseContext) -> None:
+    def items() -> Iterator[int]:
+        for x in range(8):
+            if x == 5:
+                signal.raise_signal(signal.SIGALRM)
+            yield x
+
+    found: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: found.append(next(results)))
+    try:
+        with ctx.Pool(1) as pool:
+            results = pool.imap(square, items(), buffersize=3)
+            found.extend(results)
+            assert sorted(found) == [x * x for x in range(8)]
+            results = pool.imap(square, items(), buffersize=1)
+            with pytest.raises(RuntimeError, match="while the iterable was asked"):
+                list(results)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_iterable_that_an_interrupt_ends_gives_the_results_before(ctx: BaseContext) -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise KeyboardInterrupt
+
+    with ctx.Pool(1) as pool:
+        results = pool.imap(square, items(), 2, buffersize=4)
+        found = [next(results) for _ in range(2)]
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+        found += [next(results) for _ in range(3)]
+        assert found == [x * x for x in range(5)]
+        with pytest.raises(KeyboardInterrupt):
+            next(results)  # and not the end: nobody knows whether that was all
+        assert list(results) == []
+
+
+def test_a_forked_child_asks_for_nothing_of_its_parents(ctx: BaseContext) -> None:
+    with ctx.Pool(1) as pool:
+        numbers = Endless()
+        results = pool.imap(square, numbers, buffersize=2)
+        assert next(results) == 1
+        child = mp.get_context("fork").Process(target=next, args=(results,))
+        child.start()
+        with pytest.raises(ValueError, match="can only be had there"):
+            child.result(SOON)
+        assert (next(results), numbers.taken) == (4, 3)

@@ -20,8 +20,7 @@ class Future(concurrent.futures.Future[T]):
 
     def __init__(self, job: FutureJob[T]) -> None:
         super().__init__()
-        self._job: FutureJob[T] | None = job
-        self.add_done_callback(_let_go)
+        self._job: FutureJob[T] | None = job  # until it is done
 
     def cancel(self) -> bool:
         """Take the call out of the queue. Returns False if a worker has taken it, or it is over."""
@@ -58,10 +57,6 @@ class Future(concurrent.futures.Future[T]):
         raise TypeError("a future cannot be passed between processes or pickled: pass what its result() returns")
 
 
-def _let_go(future: Any) -> None:
-    future._job = None
-
-
 class FutureJob(Retries, Generic[T]):
     """The engine's side of a future. Attended: whoever waits for a future sleeps on the future itself."""
 
@@ -93,6 +88,7 @@ class FutureJob(Retries, Generic[T]):
         concurrent.futures.Future.cancel(self.future)
         if self.future._state == CANCELLED:
             self.future.set_running_or_notify_cancel()
+        self.future._job = None
 
     def submit_rest(self) -> None:
         """It is submitted."""
@@ -107,3 +103,4 @@ class FutureJob(Retries, Generic[T]):
                 self.future.set_exception(value)
         except concurrent.futures.InvalidStateError:
             pass  # it was told already: two threads may find that a job is over
+        self.future._job = None

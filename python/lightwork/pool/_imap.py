@@ -9,8 +9,9 @@ collected, and takes its stream out of the engine's table.
 A chunk is in `under_way` until its outcome is in `results` or was returned: outcomes of others are ignored, so that one
 which is settled twice (an interrupt can hit anywhere) is returned once.
 
-A result that `next` has found lies in `_kept` until it returns it, so that an interrupt (a signal handler that raises)
-loses none. A signal handler runs when a function begins, at the end of a loop's turn, and after a call of something
+An interrupt (a signal handler that raises) loses nothing: what was taken from the iterable lies in `_chunk` until it is
+sent (if it comes in that very moment, it is sent once more), and a result that `next` has found in `_kept` until it
+returns it. A signal handler runs when a function begins, at the end of a loop's turn, and after a call of something
 that is not written in Python. So what must not be torn apart (marked *whole*) does none of these. Threads can come in
 between there, if the interpreter has no lock: what several reach is taken, or stored, by a single step.
 """
@@ -22,7 +23,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from multiprocessing.context import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -39,6 +40,10 @@ T = TypeVar("T")
 AGAIN = 1.0
 """Seconds after which a thread that waits for its turn at an iterator looks again: an interrupt may have kept another
 from waking it."""
+
+
+WHOLE = object()
+"""After the last item of a chunk: the iterable was asked for no more, so what is raised now is not its own."""
 
 
 class Stream(Retries):
@@ -71,8 +76,11 @@ class Stream(Retries):
         self._func = func
         self._bound: Any = None
         self._items = iter(iterable)
+        self._chunk: list[Any] = []  # to be sent when WHOLE is its last
+        self._interrupt: BaseException | None = None  # what came out of the iterable last, and may have ended it
         self._window = window
         self._submitting = threading.Lock()
+        self._feeding = _native.Turn()
         self._settling = threading.RLock()  # a signal handler may settle, too
 
     # -- feeding, in the threads that ask for results
@@ -87,43 +95,55 @@ class Stream(Retries):
         self._submit(lambda: self.id in self._engine.jobs)
 
     def _submit(self, more: Callable[[], bool]) -> None:
-        _native.holding(self._submitting, self._submit_while, more)
+        if not self._feeding.here():  # else this is a signal handler that came in the middle of it
+            _native.holding(self._submitting, self._feeding.run, self._submit_while, more)
 
     def _submit_while(self, more: Callable[[], bool]) -> None:
+        while not self.exhausted and more():
+            if not self._is_whole():
+                self._fill_chunk()
+            if len(self._chunk) > 1:
+                self._submit_chunk()
+            else:
+                self._end()
+        if self.exhausted and not self._under_way:
+            self._engine.finish(self)
+
+    def _is_whole(self) -> bool:
+        return bool(self._chunk) and self._chunk[-1] is WHOLE
+
+    def _fill_chunk(self) -> None:
+        had = len(self._chunk)
         try:
-            while not self.exhausted and more():
-                chunk = self._next_chunk()
-                if chunk:
-                    self._submit_chunk(chunk)
-                else:
-                    self._end()
-        except BaseException as e:  # a signal handler's: nobody knows what of this chunk is submitted
-            self._engine.drop(self.id)
-            self.abandon(e, tell=False)
+            self._chunk.extend(chain(islice(self._items, self.chunksize - had), (WHOLE,)))
+        except Exception as e:
+            if self._is_whole():
+                raise
+            self.error = e  # the iterable's: the iterator raises it when all good results are returned
+            self._items = iter(())
+            self._chunk.append(WHOLE)
+        except BaseException as e:
+            self._interrupt = e
             raise
+        if len(self._chunk) > had + 1:
+            self._interrupt = None
 
-    def _next_chunk(self) -> tuple[Any, ...]:
-        try:
-            return tuple(islice(self._items, self.chunksize))
-        except Exception as e:  # the iterable's: the iterator raises it when all good results are returned
-            self.error = e
-            return ()
-
-    def _submit_chunk(self, chunk: tuple[Any, ...]) -> None:
+    def _submit_chunk(self) -> None:
         index = self.submitted
         self._under_way[index] = True
-        self.submitted += 1
         tag = CALL if self.chunksize == 1 else MAP if self.timeout is None else MAP | ONE_BY_ONE
         if self._bound is None:
             self._bound = self._engine.bind(self._func)
-        self._engine.send(self, index, tag, self._bound, chunk)
+        self._engine.send(self, index, tag, self._bound, tuple(self._chunk[:-1]))
+        self._chunk = []
+        self.submitted += 1  # whole, from its leaving the chunk
 
     def _end(self) -> None:
+        if self.error is None:
+            self.error = self._interrupt
         self.exhausted = True
         self._items = iter(())
         self._bound = None
-        if not self._under_way:
-            self._engine.finish(self)
 
     # -- as a Job
 
@@ -172,6 +192,10 @@ class Stream(Retries):
             return self.cut or (self.exhausted and self.returned >= self.submitted)
         return self.cut or (self.exhausted and not self._under_way and not self._arrived)
 
+    def cannot_go_on(self) -> bool:
+        """Is nothing submitted that is not returned, and this a signal handler that keeps more from being so?"""
+        return self.returned >= self.submitted and self._feeding.here()
+
     def pop(self) -> tuple[bool, Any] | None:
         """The next outcome; None if it is not there. Whole. For one thread at a time."""
         index = self.returned
@@ -219,7 +243,8 @@ class IMapIterator(Generic[T]):
         Raises StopIteration after the last one; multiprocessing.TimeoutError if it is not there in time (a later call
         may get it); what the call raised, and the next call goes on with the next item (of a chunk larger than 1, with
         the next chunk); what the iterable raised, after the results of the items before; WorkerDied, TaskTimeout,
-        PoolBroken, TaskCancelled and MaybeEncodingError as `AsyncResult.get` does.
+        PoolBroken, TaskCancelled and MaybeEncodingError as `AsyncResult.get` does; ValueError in a forked child;
+        RuntimeError in a signal handler that came while the iterable was asked, if there is no result to wait for.
         """
         if self._chunked and not self._kept:
             try:
@@ -275,6 +300,7 @@ class IMapIterator(Generic[T]):
                 pass
             if self._over:
                 raise StopIteration
+            self._engine.check_here()
             self._stream.top_up()
             found = self._take(deadline)
             if not self._chunked or not found[0]:
@@ -292,6 +318,8 @@ class IMapIterator(Generic[T]):
                 self._over = True
                 self._pool = None
                 raise StopIteration
+            if stream.cannot_go_on():
+                raise RuntimeError("this signal handler came while the iterable was asked for the next item")
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._engine.wait(stream.has_news, stream.latches, left):
                 raise TimeoutError("the next result is not there yet")

@@ -59,6 +59,16 @@ def test_result_in_time_or_not() -> None:
     assert t.result(10) is True
 
 
+def test_any_number_is_a_timeout() -> None:
+    go = threading.Event()
+    t = started(go.wait)
+    for timeout in (float("nan"), 0, -1):
+        with pytest.raises(TaskTimeout, match="has not ended within"):
+            t.result(timeout)
+    go.set()
+    assert t.result(float("inf")) is t.result(1e12) is True
+
+
 def test_not_started_and_started_twice() -> None:
     t = mp.Thread(target=int)
     with pytest.raises(RuntimeError, match="before it is started"):

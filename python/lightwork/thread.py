@@ -69,7 +69,8 @@ class Thread(threading.Thread):
         Raises the Exception that it raised; WorkerDied if it ended otherwise: by `sys.exit` with another code, by
         KeyboardInterrupt; TaskTimeout if it has not ended in time, RuntimeError if it was not started.
         """
-        self.join(timeout)
+        endless = timeout is None or timeout > threading.TIMEOUT_MAX
+        self.join(None if endless else max(0.0, timeout or 0.0))  # in this order: 0.0 for NaN
         if self.is_alive():
             raise TaskTimeout(f"thread {self.name!r} has not ended within {timeout} s")
         assert self._lightwork_outcome is not None, "start() was overridden, and did not call lightwork's"

@@ -179,6 +179,11 @@ pub fn take(entry: &Entry) {
     kill_point!("cells.receive.1");
 }
 
+/// The same of all buffers of the message with this root.
+pub fn take_all(block: u64) {
+    entries(block).iter().filter(|e| !e.is_shared()).for_each(take);
+}
+
 /// Does this message live, and has it this block?
 pub fn has(block: u64, offset: u64) -> bool {
     let word = blocks::word_at(block);

@@ -125,10 +125,10 @@ impl Claim {
         if !self.is_mine() {
             return;
         }
-        for buffer in self.entries().iter().filter(|e| !e.is_shared()) {
-            parcel::take(buffer);
-        }
         let payload = self.payload;
+        if let (Some(block), 1..) = (payload.block(), payload.list()) {
+            parcel::take_all(block);
+        }
         self.slot.word.store(0, Release); // [get.done]
         kill_point!("queue.get.done");
         std::mem::forget(self);

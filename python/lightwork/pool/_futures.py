@@ -62,13 +62,13 @@ class FutureJob(Retries, Generic[T]):
 
     attended = True
     timeout: float | None = None
-    _outcome: tuple[bool, Any] | None = None
 
     def __init__(self, pool: Pool, func: Callable[..., T]) -> None:
         self.id = next(job_counter)
         self.future: Future[T] = Future(self)
         self._pool: Pool | None = pool  # a pool lives until its jobs are done
         self._func = func
+        self._outcomes: list[tuple[bool, Any]] = []  # the first counts
 
     def is_claimed(self) -> bool:
         pool = self._pool
@@ -78,11 +78,11 @@ class FutureJob(Retries, Generic[T]):
         return name(self._func)
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
-        self.__dict__.setdefault("_outcome", (ok, value))
+        self._outcomes.append((ok, value))
         return True
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
-        self.__dict__.setdefault("_outcome", (False, exc))
+        self._outcomes.append((False, exc))
 
     def withdrawn(self) -> None:
         concurrent.futures.Future.cancel(self.future)
@@ -94,7 +94,7 @@ class FutureJob(Retries, Generic[T]):
         """It is submitted."""
 
     def conclude(self) -> None:
-        ok, value = self._outcome  # type: ignore[misc]
+        ok, value = self._outcomes[0]
         self._pool = None
         try:
             if ok:

@@ -33,6 +33,8 @@ class Job(Protocol):
     """What the engine asks of everything in its table."""
 
     id: int
+    #: So far it is the frequent case: one piece, and nobody to tell, nothing to limit, nothing to send again.
+    plain: bool
     #: Tell its end in the collector's thread, not in whichever thread settles the last piece.
     attended: bool
     #: Its `settle` takes `Packed` values, too.
@@ -67,6 +69,7 @@ class Job(Protocol):
 class Retries:
     """The part of a job that remembers how to send its pieces again."""
 
+    plain = False
     unpacks = False
     retries = 0
     pieces: dict[int, Piece] | None = None
@@ -75,6 +78,7 @@ class Retries:
     def allow(self, retries: int) -> None:
         """Each piece may be sent again so often. To be said before any is sent."""
         if retries:
+            self.plain = False
             self.retries = retries
             self.pieces = {}
             self._tries = {}
@@ -97,7 +101,6 @@ class ApplyResult(Retries, Generic[T]):
     #: Of success, and of an error.
     _callbacks: tuple[Callback | None, Callback | None] | None = None
     _told: list[Callable[[], object]] | None = None
-    _outcome: tuple[bool, Any] | None = None
 
     def __init__(
         self, pool: Pool, func: Any = None, callback: Callback | None = None, error_callback: Callback | None = None
@@ -106,7 +109,10 @@ class ApplyResult(Retries, Generic[T]):
         self._pool: Pool | None = pool  # a pool lives until its jobs are done
         self._func = func
         self._ready = False
+        self._outcomes: list[tuple[bool, Any]] = []  # the first counts
+        self.plain = True  # who makes it otherwise says so first, and then looks whether it is ready
         if callback is not None or error_callback is not None:
+            self.plain = False
             self._callbacks = callback, error_callback
             self.attended = True
 
@@ -120,12 +126,12 @@ class ApplyResult(Retries, Generic[T]):
         """Did the call return a value? Raises ValueError while it is not over."""
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
-        assert self._outcome is not None
-        return self._outcome[0]
+        return self._outcomes[0][0]
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the call is over, at most `timeout` seconds."""
         if not self._ready and (pool := self._pool) is not None:
+            self.plain = False
             latches = self.__dict__.setdefault("latches", [])
             pool._engine.wait(self._is_ready, latches, timeout)
 
@@ -140,7 +146,7 @@ class ApplyResult(Retries, Generic[T]):
             self.wait(timeout)
             if not self._ready:
                 raise TimeoutError(f"{self.what(0)} is not done after {timeout} s")
-        ok, value = self._outcome  # type: ignore[misc]
+        ok, value = self._outcomes[0]
         if ok:
             return value  # type: ignore[no-any-return]
         raise value
@@ -180,6 +186,7 @@ class ApplyResult(Retries, Generic[T]):
         """Have this called in another thread when the call is over."""
         pool = self._pool
         if not self._ready and pool is not None:
+            self.plain = False
             self.__dict__.setdefault("_told", []).append(tell)
             pool._engine.attend(self)
         if self._ready:  # perhaps since the first look; twice does no harm
@@ -194,40 +201,44 @@ class ApplyResult(Retries, Generic[T]):
         return name(self._func)
 
     def settle(self, index: int, ok: bool, value: Any, nanoseconds: int) -> bool:
-        self.__dict__.setdefault("_outcome", (ok, value))
+        self._outcomes.append((ok, value))
         return True
 
     def submit_rest(self) -> None:
         """They all are."""
 
     def abandon(self, exc: BaseException, tell: bool) -> None:
-        self.__dict__.setdefault("_outcome", (False, exc))
+        self._outcomes.append((False, exc))
         if not tell:
             self._callbacks = None
 
     def conclude(self) -> None:
-        if self._callbacks is not None:
+        if not self.plain and self._callbacks is not None:
             self._call_back(*self._callbacks)
         self._ready = True
+        if not self.plain:
+            self._tell()
+        self._pool = None
+
+    def _tell(self) -> None:
         if self.latches is not None:
             for latch in list(self.latches):
                 open_latch(latch)
         if self._told is not None:
             for tell in self._told:
                 tell()
-        self._pool = None
         if self.pieces is not None:
             self.pieces = None
 
     def _call_back(self, callback: Callback | None, error_callback: Callback | None) -> None:
-        ok, value = self._outcome  # type: ignore[misc]
+        ok, value = self._outcomes[0]
         if (told := callback if ok else error_callback) is not None:
             try:
                 told(value)
             except BaseException as e:
                 report()  # nobody may ever ask for the result
                 if ok:
-                    self._outcome = False, e
+                    self._outcomes[0] = False, e
         self._callbacks = None
 
 
@@ -281,7 +292,7 @@ class MapResult(ApplyResult[list[T]]):
         if len(settled) < len(starts) - 1:
             return False
         errors = self._errors
-        self.__dict__.setdefault("_outcome", (False, errors[min([*errors])]) if errors else (True, values))
+        self._outcomes.append((False, errors[min([*errors])]) if errors else (True, values))
         return True
 
     def conclude(self) -> None:
@@ -296,7 +307,7 @@ class MapResult(ApplyResult[list[T]]):
 
     def be_empty(self) -> None:
         """There is nothing to do, and no callback for it."""
-        self._outcome = True, []
+        self._outcomes.append((True, []))
         self._ready = True
         self._pool = None
 

@@ -178,6 +178,7 @@ class Pool:
 
     def _limit(self, job: Any, timeout: float | None, retries: int | None) -> None:
         if timeout is not None or self._timeout is not None:
+            job.plain = False
             job.timeout = self._timeout if timeout is None else _checks.timeout(timeout)
         if retries or self._retries:
             job.allow(self._retries if retries is None else _checks.count("retries", retries, 0))

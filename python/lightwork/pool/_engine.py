@@ -93,7 +93,7 @@ class Engine:
         """Jobs whose task was taken back from the queue, to be told."""
         self._unsent: deque[tuple[Job, int]] = deque()
         """Pieces that were lost, and for which there was no room when they were to be sent again."""
-        self._sleepers: list[threading.Lock] = []
+        self._sleepers: deque[threading.Lock] = deque()
         self._attended: dict[int, Job] = {}
         self._over: deque[Job] = deque()
         self._collector: threading.Thread | None = None
@@ -312,8 +312,7 @@ class Engine:
                     return ready()
             return True
         finally:
-            for latch in self._sleepers[:1]:
-                open_latch(latch)  # its turn to read
+            self._wake_next()
             self._wake_interrupted()
 
     def check_here(self) -> None:
@@ -384,9 +383,20 @@ class Engine:
             if not ready() and self._turn.elsewhere():  # looked at after the latch is in place
                 latch.acquire(timeout=SLICE if timeout is None else min(timeout, SLICE))
         finally:
-            for place in (latches, self._sleepers):
-                if latch in place:
+            for place in (self._sleepers, latches):
+                try:
                     place.remove(latch)
+                except ValueError:
+                    pass  # its turn has come
+
+    def _wake_next(self) -> None:
+        """Let one of the sleepers read. It is taken out of the line: one that an interrupt left there is in the way of
+        others only once."""
+        if self._sleepers:
+            try:
+                open_latch(self._sleepers.popleft())
+            except IndexError:
+                pass  # it has just gone by itself
 
     def wake(self, latches: list[threading.Lock]) -> None:
         """Have those who wait with these latches look again."""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, wait
 from contextlib import contextmanager
+from fractions import Fraction
 from types import FrameType
 from typing import Any
 
@@ -127,6 +128,17 @@ def test_asking_an_iterator(pool: Pool, chunksize: int, ordered: bool) -> None:
         interrupt(lambda: found.append(next(results)))
         found += results
         assert (found if ordered else sorted(found)) == [x * x for x in range(9)]
+
+    at_every_point(case)
+
+
+@pytest.mark.parametrize("result", [5, Fraction(5, 3)])
+def test_asking_for_what_a_process_returned(result: Any) -> None:
+    def case(interrupt: Interrupt) -> None:
+        process = fork.Process(target=abs, args=(result,))
+        process.start()
+        interrupt(process.result)
+        assert process.result(SOON) == result
 
     at_every_point(case)
 

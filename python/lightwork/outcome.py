@@ -19,7 +19,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from . import _native
@@ -116,12 +115,9 @@ class Outcome:
         if not self._told and not self._queue.is_in_use():
             return None, None if code == 0 else _death(who, pid, code)
         try:
-            if not self._told:
-                self._queue.receive(self._told.append, None)
-            kind, sealed, message = self._told[0][2], *self._told[0][4:]
-            what, text = unpack(message) if sealed else message
+            kind, what, text = self._open()
         except Exception as e:
-            if self._told and is_an_interrupt(e, partial(unpack, self._told[0][5])):
+            if is_an_interrupt(e, self._open):
                 raise
             error = Unshippable(f"what {who} returned or raised cannot be unpickled here: {e!r}")
             error.__cause__ = e
@@ -133,6 +129,13 @@ class Outcome:
         raised: BaseException = what if kind == RAISED else _death(who, pid, code, f": {what}")
         raised.__cause__ = RemoteTraceback(text)
         return None, raised
+
+    def _open(self) -> tuple[int, Any, str]:
+        if not self._told and self._queue.is_in_use():
+            self._queue.receive(self._told.append, None)  # in one step: no signal handler comes in between
+        _, _, kind, _, sealed, message = self._told[0]
+        what, text = unpack(message) if sealed else message
+        return kind, what, text
 
 
 def is_an_interrupt(exc: BaseException, again: Callable[[], object]) -> bool:

@@ -123,12 +123,12 @@ def test_the_first_outcome_of_a_job_stays(make: Callable[[], Any]) -> None:
         seen = []
         for job in jobs:
             job.settle(0, number > 0, [number] if number else ZeroDivisionError(), 0)
-            seen.append(job._outcome)
+            seen.append(job._outcomes[0])
             job.conclude()
         return seen
 
     one, other = each(work, 2)
-    assert one == other == [job._outcome for job in jobs]
+    assert one == other == [job._outcomes[0] for job in jobs]
 
 
 @pytest.mark.parametrize("ordered", [True, False])

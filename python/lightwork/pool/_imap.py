@@ -119,9 +119,10 @@ class Stream(Retries):
         except Exception as e:
             if self._is_whole():
                 raise
-            self.error = e  # the iterable's: the iterator raises it when all good results are returned
+            # The iterable's: raised after the results of the chunks before, as by the standard library's iterator.
+            self.error = e
             self._items = iter(())
-            self._chunk.append(WHOLE)
+            self._chunk = [WHOLE]
         except BaseException as e:
             self._interrupt = e
             raise

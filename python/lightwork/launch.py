@@ -130,6 +130,15 @@ class _Launch:
         self.sentinel = self.pidfd
         self.finalizer = util.Finalize(self, _close, (self.pidfd, self.finalizer))
 
+    def _send_signal(self, sig: int) -> None:
+        if self.pidfd < 0:
+            super()._send_signal(sig)  # type: ignore[misc]
+        elif self.returncode is None:
+            try:
+                signal.pidfd_send_signal(self.pidfd, sig)
+            except ProcessLookupError:
+                pass  # it has ended
+
     def _tell_pid(self, pid: int) -> None:
         """Say whose the row is that was reserved; 0: nobody's."""
 

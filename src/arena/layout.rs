@@ -21,7 +21,7 @@ pub const MEMBERS_AT: u64 = GRANULE;
 pub const DESCRIPTORS_AT: u64 = MEMBERS_AT + MEMBERS as u64 * MEMBER;
 pub const MAGIC: u64 = 0x6b72_6f77_7468_676c; // "lghtwork"
 /// Changes with the layout: a family never mixes two versions of the package.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 /// Size classes of large blocks: four to a doubling, so at most a fifth is lost to rounding.
 pub const RUN_CLASSES: usize = 96;
 

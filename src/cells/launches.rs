@@ -10,13 +10,10 @@ use crate::sync::Member;
 use crate::sys::process;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]
-pub struct Launches {
-    begun: Vec<Launch>,
-    /// Forked, and not yet come to their rows: their lifelines.
-    forked: Vec<(Member, OwnedFd)>,
-}
+pub struct Launches(Vec<Launch>);
 
 /// A child that also inherits, or finds in its pickle, what is made between its row's reservation and its own beginning.
 struct Launch {
@@ -28,22 +25,41 @@ struct Launch {
 impl Launches {
     /// What is made now is inherited by processes born later than this.
     pub fn now(&mut self) -> u64 {
-        self.begun.retain(|launch| !members::has_begun(launch.row));
-        self.forked.retain(|(row, lifeline)| {
-            let cut = process::is_cut(lifeline, 0);
-            let has_begun = members::has_begun(*row); // looked at afterwards: it begins, then cuts
-            if cut && !has_begun {
-                members::has_gone(*row);
-            }
-            !cut && !has_begun
-        });
-        let begun = self.begun.iter().map(|launch| launch.before);
-        begun.fold(members::births(), u64::min)
+        look_after_forked();
+        self.0.retain(|launch| !members::has_begun(launch.row));
+        self.0
+            .iter()
+            .map(|launch| launch.before)
+            .fold(members::births(), u64::min)
     }
 
     fn is_over(&mut self, row: Member) {
-        self.begun.retain(|launch| launch.row != row);
+        self.0.retain(|launch| launch.row != row);
     }
+}
+
+/// Children that were forked and have not come to their rows: their lifelines. A forked child starts anew, and closes what it
+/// has of these.
+static FORKED: members::Place = members::Place::empty();
+
+type Forked = Vec<(Member, OwnedFd)>;
+
+fn forked() -> MutexGuard<'static, Forked> {
+    // SAFETY: the place is used with this type alone.
+    let forked = unsafe { FORKED.get::<Mutex<Forked>>() };
+    forked.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Free the rows of those that are gone.
+fn look_after_forked() {
+    forked().retain(|(row, lifeline)| {
+        let cut = process::is_cut(lifeline, 0);
+        let has_begun = members::has_begun(*row); // looked at afterwards: it begins, then cuts
+        if cut && !has_begun {
+            members::has_gone(*row);
+        }
+        !cut && !has_begun
+    });
 }
 
 /// A row for a child that this process starts next: see `members::reserve_child`.
@@ -52,7 +68,7 @@ pub fn reserve_child() -> Result<Member, members::Crowded> {
     cells.launches.now();
     let before = members::births();
     let row = members::reserve_child()?;
-    cells.launches.begun.push(Launch { row, before });
+    cells.launches.0.push(Launch { row, before });
     Ok(row)
 }
 
@@ -95,18 +111,22 @@ pub fn after_fork_in_parent() {
         return; // there was no arena when it began
     };
     LAST.set(fork.row);
-    let mut cells = cells();
     let Some(row) = fork.row else { return };
-    cells.launches.is_over(row);
+    cells().launches.is_over(row);
     if let Some((ours, theirs)) = fork.lifeline {
         drop(theirs);
-        cells.launches.forked.push((row, ours));
+        forked().push((row, ours));
     }
-    cells.launches.now();
+    look_after_forked();
 }
 
 /// In the child.
 pub fn after_fork_in_child() -> Result<(), members::Crowded> {
+    // SAFETY: as in `forked`.
+    if let Ok(mut forked) = unsafe { FORKED.get::<Mutex<Forked>>() }.try_lock() {
+        forked.clear(); // else another thread of the parent's had it: then they stay open here
+    }
+    FORKED.forget();
     let forks = FORKS.take();
     let row = forks.last().and_then(|fork| fork.row);
     members::join_forked(row)?;
@@ -123,7 +143,7 @@ pub fn forget_fork() {
 pub fn child_forked(pid: u32) {
     if let Some(row) = LAST.take() {
         members::note_child(row, pid);
-        cells().launches.forked.retain(|(other, _)| *other != row);
+        forked().retain(|(other, _)| *other != row);
     }
 }
 
@@ -131,13 +151,13 @@ pub fn child_forked(pid: u32) {
 /// most. None: there is no child, or it is not to be known here.
 pub fn forked_pid() -> Option<u32> {
     let row = LAST.take()?;
-    let known = |cells: &mut super::Cells| {
-        let at = cells.launches.forked.iter().position(|(other, _)| *other == row)?;
-        Some(cells.launches.forked.swap_remove(at).1)
+    let lifeline = {
+        let mut forked = forked();
+        let at = forked.iter().position(|(other, _)| *other == row)?;
+        forked.swap_remove(at).1
     };
-    let lifeline = known(&mut cells())?;
     process::is_cut(&lifeline, 1000);
     let pid = members::pid_of_child(row);
-    cells().launches.forked.push((row, lifeline));
+    forked().push((row, lifeline));
     pid
 }

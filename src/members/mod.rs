@@ -58,6 +58,15 @@ pub struct Private {
 pub struct Place(AtomicPtr<()>);
 
 impl Place {
+    pub const fn empty() -> Self {
+        Place(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    /// Start anew. (For places that no page wipes; what was there is never freed.)
+    pub fn forget(&self) {
+        self.0.store(std::ptr::null_mut(), Release);
+    }
+
     /// # Safety
     /// A place is only ever used with one type.
     #[inline]

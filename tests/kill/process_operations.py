@@ -119,27 +119,42 @@ class ServedBirth(SpawnedBirth):
 def work(number: int) -> bytes:
     """More than a slot holds."""
     _note.passages()
+    _note.has_done(number)
     return number.to_bytes(8, "little") * 40
 
 
 _note: Any = None
 
 
-def set_up(note: Note, token: int) -> None:
-    """One worker is the victim: who reads the token."""
+def set_up(note: Note, token: int, done: Any) -> None:
+    """One worker is the victim: who reads the token. `done`: how often others than that have done each item."""
     global _note
-    _note = note
     try:
         os.read(token, 1)
     except BlockingIOError:
-        _note = _Silent()
+        _note = _Other(done)
     else:
+        _note = _Victim(note)
         note.arm()
 
 
-class _Silent:
+class _Victim:
+    def __init__(self, note: Note) -> None:
+        self.passages = note.passages
+
+    def has_done(self, number: int) -> None:
+        """What it has in its hands when it dies, another may do again."""
+
+
+class _Other:
+    def __init__(self, done: Any) -> None:
+        self._done = done
+
     def passages(self) -> None:
         """Not the victim."""
+
+    def has_done(self, number: int) -> None:
+        self._done[number] += 1
 
 
 class Worker(Operation):
@@ -155,11 +170,13 @@ class Worker(Operation):
         os.set_blocking(token, False)
         os.write(to_token, b"x")
         # One at a time: of two the victim may be the one that comes too late for all items.
-        with fork.Pool(1, set_up, (note, token), retries=5) as pool:
+        done = fork.RawArray("i", self.ITEMS)
+        with fork.Pool(1, set_up, (note, token, done), retries=5) as pool:
             results = pool.map(work, range(self.ITEMS), chunksize=1)
             note("results", [int.from_bytes(r[:8], "little") for r in results])
             pool.close()
             pool.join()
+            note("done", list(done))
 
     def recover(self, note: Note) -> None:
         queue, array = fork.Queue(), fork.Array("d", 20_000)  # all that the next have in common with it is the arena
@@ -168,7 +185,11 @@ class Worker(Operation):
         del queue, array
 
     def judge(self, actors: dict[str, Actor]) -> Faults:
-        return [fault for results in actors["victim"].noted("results") or [[]] for fault in self.judge_results(results)]
+        victim = actors["victim"]
+        faults = [fault for results in victim.noted("results") or [[]] for fault in self.judge_results(results)]
+        for done in victim.noted("done"):
+            faults += [("doubled", f"others have done item {i} {n} times") for i, n in enumerate(done) if n > 1]
+        return faults
 
     def judge_results(self, results: list[int]) -> Faults:
         due = list(range(self.ITEMS))

@@ -16,11 +16,13 @@ class Worker(Operation):
     TASKS = (0, 1)
 
     def __init__(self) -> None:
-        self.tasks, self.results, self.rows = _native.TaskQueue(), _native.TaskQueue(), _native.Rows(2)
+        self.tasks, self.results = _native.TaskQueue(recalled=True), _native.TaskQueue()
+        self.rows = _native.Rows(2)
         for index in self.TASKS:
             self.tasks.put(self.JOB, index, 0, b"", (1, 2))
 
     def take(self) -> None:
+        self.rows.begin(self.victims - 1)
         self.tasks.take(self.rows, self.victims - 1)
 
     def indices(self, queue: _native.TaskQueue) -> list[int]:
@@ -35,6 +37,7 @@ class Worker(Operation):
         return [index for job, index, *_ in found if job == self.JOB]
 
     def check(self) -> Verdict:
+        self.tasks.recall(self.rows)
         rows = [self.rows.read(row) for row in range(2)]
         claimed = [index for job, index, *_ in rows if job == self.JOB]
         try:
@@ -44,7 +47,7 @@ class Worker(Operation):
         return Verdict(
             effect=bool(self.effect(claimed, replied)),
             lost=len({*self.TASKS} - {*claimed, *queued, *replied}),
-            doubled=sum(len(found) - len(set(found)) for found in (queued, replied)),
+            doubled=sum(len(found) - len(set(found)) for found in (queued, replied)) + len({*claimed} & {*queued}),
         )
 
     def effect(self, claimed: list[int], replied: list[int]) -> list[int]:

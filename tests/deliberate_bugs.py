@@ -55,6 +55,13 @@ BUGS = [
             ("step/run.py", ["get", "--every", "2"], "doubled"),
         ),
     ),
+    Bug(
+        "a pool does not give back what a dead worker had taken",
+        "python/lightwork/pool/_wire.py",
+        "        self.tasks.recall(self.rows)",
+        "        pass",
+        (("kill/run.py", ["--only", "pool's worker"], "stuck"),),
+    ),
 ]
 
 

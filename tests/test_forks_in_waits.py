@@ -23,8 +23,10 @@ class Forking:
     """A process that calls `wait`, and forks in a signal handler meanwhile. The child leaves the handler by `leave`,
     calls `afterwards` with what became of the wait, and ends; only then does its parent leave the handler."""
 
-    def __init__(self, wait: Callable[[], Any], afterwards: Callable[[Any], Any], leave: Any = None) -> None:
-        self._wait, self._afterwards, self._leave = wait, afterwards, leave
+    def __init__(
+        self, wait: Callable[..., Any], afterwards: Callable[[Any], Any], leave: Any = None, prepare: Any = tuple
+    ) -> None:
+        self._wait, self._afterwards, self._leave, self._prepare = wait, afterwards, leave, prepare
         begins, self._has_forked = ctx.Event(), ctx.Event()
         self._process = ctx.Process(target=self._run, args=(begins,))
         self._process.start()
@@ -43,17 +45,18 @@ class Forking:
             elif self._leave:
                 self._leave()
 
+        prepared = self._prepare()
         signal.signal(signal.SIGUSR1, handler)
         begins.set()
-        outcome = self._outcome()
+        outcome = self._outcome(*prepared)
         if os.getpid() != parent:
             self._afterwards(outcome)
             os._exit(0)
         return outcome
 
-    def _outcome(self) -> Any:
+    def _outcome(self, *prepared: Any) -> Any:
         try:
-            return self._wait()
+            return self._wait(*prepared)
         except BaseException as e:
             return type(e)
 
@@ -153,3 +156,21 @@ def test_a_barrier_s_action_that_forks_lets_the_others_go_once() -> None:
     assert sorted(p.result(SOON) for p in parties) == [0, 1]
     assert children.get(timeout=SOON) is RuntimeError
     assert not barrier.broken
+
+
+def test_a_pool_s_results_are_its_owner_s() -> None:
+    go, ended = ctx.Event(), ctx.Queue()
+
+    def prepare() -> tuple[Any, list[Any]]:
+        pool = ctx.Pool(1)
+        return pool, [pool.apply_async(go.wait, (SOON,)), *(pool.apply_async(abs, (n,)) for n in range(-5, 0))]
+
+    def wait(pool: Any, results: list[Any]) -> list[Any]:
+        values = [result.get(SOON) for result in results]
+        pool.terminate()
+        return values
+
+    forking = Forking(wait, ended.put, prepare=prepare)
+    assert ended.get(timeout=SOON) is RuntimeError
+    go.set()
+    assert forking.result() == [True, 5, 4, 3, 2, 1]

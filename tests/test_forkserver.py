@@ -171,6 +171,12 @@ if __name__ == "__main__":
 """
 
 
+def test_what_another_program_s_server_is_told_is_not_for_us(tmp_path: Any, run: Any) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(MANY_ARGUMENTS.replace("501", "1"))
+    run(program, LIGHTWORK_FORKSERVER="/nowhere")
+
+
 def test_children_have_no_second_descriptors_of_the_servers_files(tmp_path: Any, run: Any) -> None:
     program = tmp_path / "program.py"
     program.write_text(DESCRIPTORS)

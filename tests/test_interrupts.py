@@ -127,6 +127,27 @@ def test_iterators_that_a_handler_has_raised_in_leave_nothing(kind: str) -> None
         assert list(pool.imap(abs, range(-8, 0))) == [8, 7, 6, 5, 4, 3, 2, 1]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_iterators_that_a_handler_has_raised_in_go_on() -> None:
+    def raise_timeout() -> None:
+        raise TimeoutError("alarm")
+
+    def rest(iterator: Any, clock: Alarm) -> list[int]:
+        found: list[int] = []
+        while len(found) < 8:
+            try:
+                clock.set()
+                found.extend(map(next, (iterator,)))
+                clock.off = True
+            except TimeoutError:
+                continue
+        return found
+
+    with mp.Pool(1) as pool, Alarm(raise_timeout, 6e-5) as clock:
+        while clock.rung < 1000:
+            assert rest(pool.imap(abs, range(8)), clock) == list(range(8))
+
+
 def test_an_interrupted_pool_leaves_nobody(ctx: BaseContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fixture looks at what is left."""
     start = threading.Thread.start

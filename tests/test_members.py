@@ -297,3 +297,23 @@ def test_an_orphan_that_comes_to_us_is_not_taken_for_our_child(run: Run, program
         os.kill(orphan, signal.SIGKILL)
     """
     run(program(textwrap.dedent(FORKS) + textwrap.dedent(text)))
+
+
+def test_a_program_that_closes_all_descriptors_keeps_those_that_it_opens_then(run: Run, program: Program) -> None:
+    text = """
+        def hook(when):
+            if when == "child":
+                os.read(wait, 1)
+
+        wait, go = os.pipe()
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.closerange(go + 1, 100)
+        files = [os.open("/dev/null", os.O_RDONLY) for _ in range(20)]
+        os.write(go, b"x")
+        os.waitpid(child, 0)
+        mp.Queue()
+        assert all(os.fstat(file) for file in files)
+    """
+    run(program(textwrap.dedent(FORKS) + textwrap.dedent(text)))

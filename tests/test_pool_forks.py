@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -94,3 +95,23 @@ def test_a_pool_ends_before_a_child_that_its_task_has_left(ctx: BaseContext) -> 
     pool.join()
     ended.set()
     assert wait_until(lambda: not os.path.exists(f"/proc/{child}"), SOON)
+
+
+def fork_on_signals(forked: Any) -> int:
+    def handler(*_: Any) -> None:
+        if child := os.fork():
+            os.waitpid(child, 0)
+            forked.set()
+        else:
+            os.close(2)  # its traceback is no news
+
+    signal.signal(signal.SIGUSR1, handler)
+    return os.getpid()
+
+
+def test_an_idle_worker_s_signal_handler_may_fork(ctx: BaseContext) -> None:
+    forked = ctx.Event()
+    with ctx.Pool(1) as pool:
+        os.kill(pool.apply(fork_on_signals, (forked,)), signal.SIGUSR1)
+        assert forked.wait(SOON)
+        assert pool.map(square, range(5), chunksize=1) == [0, 1, 4, 9, 16]

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from . import _native, launch
-from .launch import SERVER
 
 ALWAYS = ("lightwork.process", "lightwork.synchronize", "lightwork.sharedctypes", "lightwork.pool")
 """What most children need; importing it takes 20 ms and more."""
@@ -162,5 +161,5 @@ def _remove(folder: str, server: int, parent: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-if SERVER in os.environ:
-    prepare(os.environ.pop(SERVER))
+if launch.told_by is not None:
+    prepare(launch.told_by)

@@ -84,8 +84,8 @@ class _Launch:
     #: children may hold, too, or which the forkserver's death closes.
     sentinel: int
     pidfd = -1
-    #: The stdlib's.
-    _pipe: int
+    #: The stdlib's sentinel, once `sentinel` is another.
+    _pipe: int | None = None
     finalizer: Any
     returncode: int | None = None
     #: Bytes it had resident at most; None while it lives, and of children of a forkserver.
@@ -122,12 +122,11 @@ class _Launch:
             self.poll()
 
     def _watch(self) -> None:
-        self._pipe = self.sentinel
         try:
-            self.pidfd = os.pidfd_open(self.pid)
+            pidfd = os.pidfd_open(self.pid)
         except OSError:
             return  # no descriptor is to be had, or the system has none of these
-        self.sentinel = self.pidfd
+        self.sentinel, self._pipe, self.pidfd = pidfd, self.sentinel, pidfd
         self.finalizer = util.Finalize(self, _close, (self.pidfd, self.finalizer))
 
     def _send_signal(self, sig: int) -> None:
@@ -138,6 +137,8 @@ class _Launch:
                 signal.pidfd_send_signal(self.pidfd, sig)
             except ProcessLookupError:
                 pass  # it has ended
+            except OSError:  # the program has closed the descriptor
+                super()._send_signal(sig)  # type: ignore[misc]
 
     def _tell_pid(self, pid: int) -> None:
         """Say whose the row is that was reserved; 0: nobody's."""
@@ -177,8 +178,10 @@ class _Launch:
 
 
 def _close(pidfd: int, finalizer: Callable[[], object]) -> None:
-    os.close(pidfd)
-    finalizer()
+    try:
+        os.close(pidfd)
+    finally:
+        finalizer()
 
 
 class Letter:
@@ -259,6 +262,7 @@ PATIENCE = 1.0
 
 #: Held by the thread that starts the forkserver.
 _starting_server = threading.RLock()
+_is_starting = False
 
 #: The stdlib holds this for each start: a signal handler may start a process, too.
 forkserver._forkserver._lock = threading.RLock()  # type: ignore[attr-defined]
@@ -293,17 +297,21 @@ class ForkServerPopen(_LaunchByPickle, popen_forkserver.Popen):
 
     def _until_ended(self) -> None:
         wait([self.sentinel])
-        wait([self._pipe])  # the server's child, not ours: the server writes its code there
+        if self._pipe is not None:
+            wait([self._pipe])  # the server's child, not ours: the server writes its code there
 
 
 #: The environment variable that names the file which tells a forkserver what to do first. Set while one is started.
 SERVER = "LIGHTWORK_FORKSERVER"
 
+#: The file of this process, if it is a forkserver; others that were started meanwhile know nothing of it.
+told_by = os.environ.pop(SERVER, None)
+
 _files = itertools.count()
 
 
 def _start_server_once(server: Any) -> None:
-    if SERVER in os.environ:
+    if _is_starting:
         raise RuntimeError(
             "a signal handler cannot start a process with the forkserver while its thread is just starting that server"
         )
@@ -339,8 +347,8 @@ def _forget(server: Any) -> None:
 def _renew_in_child() -> None:
     """A forked child has no server yet: its parent's is no child of its own, and some thread of the parent's may have
     been about to start one."""
-    global _starting_server
-    _starting_server = threading.RLock()
+    global _starting_server, _is_starting
+    _starting_server, _is_starting = threading.RLock(), False
     server: Any = forkserver._forkserver
     server._lock = threading.RLock()
     os.environ.pop(SERVER, None)
@@ -353,14 +361,17 @@ os.register_at_fork(after_in_child=_renew_in_child)
 
 
 def _start_server(server: Any) -> None:
+    global _is_starting
     chosen = server._preload_modules
     try:
+        _is_starting = True
         write_told(os.path.join(util.get_temp_dir(), f"forkserver-{os.getpid()}-{next(_files)}"), tell_server(chosen))
         server.set_forkserver_preload(["lightwork._preload"])
         server.ensure_running()
     finally:
         server.set_forkserver_preload(chosen)
         os.environ.pop(SERVER, None)
+        _is_starting = False
 
 
 def write_told(path: str, told: dict[str, Any]) -> None:

@@ -27,6 +27,9 @@ from .reduction import SharedCell, dumps, loads, unpack
 
 RETURNED, RAISED, LEFT, UNSAID = range(4)
 
+PATIENCE = 1.0
+"""Seconds to wait for a message that is there."""
+
 
 class _Letterbox(SharedCell, _native.TaskQueue):
     """A queue whose messages come out of it as they are, to be unpickled by whoever has them."""
@@ -112,7 +115,9 @@ class Outcome:
         return self._settled
 
     def _read(self, who: str, pid: int | None, code: int | None) -> tuple[Any, BaseException | None]:
-        if not self._told and not self._queue.is_in_use():
+        if not self._told and self._queue.is_in_use():
+            self._queue.receive(self._told.append, PATIENCE)  # in one step: no signal handler comes in between
+        if not self._told:
             return None, None if code == 0 else _death(who, pid, code)
         try:
             kind, what, text = self._open()
@@ -131,8 +136,6 @@ class Outcome:
         return None, raised
 
     def _open(self) -> tuple[int, Any, str]:
-        if not self._told and self._queue.is_in_use():
-            self._queue.receive(self._told.append, None)  # in one step: no signal handler comes in between
         _, _, kind, _, sealed, message = self._told[0]
         what, text = unpack(message) if sealed else message
         return kind, what, text
@@ -145,13 +148,15 @@ def is_an_interrupt(exc: BaseException, again: Callable[[], object]) -> bool:
         return False
     if isinstance(exc, KeyboardInterrupt):
         return True
-    try:
-        again()
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        return False
-    return True
+    for _ in range(2):  # another signal may come in the first
+        try:
+            again()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            continue
+        return True
+    return False
 
 
 def _death(who: str, pid: int | None, code: int | None, why: str = "") -> WorkerDied:

@@ -7,7 +7,7 @@
 use super::cells;
 use crate::members;
 use crate::sync::Member;
-use crate::sys::process;
+use crate::sys::process::{self, Lifeline};
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard};
@@ -42,7 +42,7 @@ impl Launches {
 /// has of these.
 static FORKED: members::Place = members::Place::empty();
 
-type Forked = Vec<(Member, OwnedFd)>;
+type Forked = Vec<(Member, Lifeline)>;
 
 fn forked() -> MutexGuard<'static, Forked> {
     // SAFETY: the place is used with this type alone.
@@ -53,7 +53,10 @@ fn forked() -> MutexGuard<'static, Forked> {
 /// Free the rows of those that are gone.
 fn look_after_forked() {
     forked().retain(|(row, lifeline)| {
-        let cut = process::is_cut(lifeline, 0);
+        if !lifeline.is_whole() {
+            return false;
+        }
+        let cut = lifeline.is_cut(0);
         let has_begun = members::has_begun(*row); // looked at afterwards: it begins, then cuts
         if cut && !has_begun {
             members::has_gone(*row);
@@ -84,7 +87,7 @@ pub fn child_started(row: Member, pid: u32) {
 /// A fork by this thread that has not returned.
 struct Fork {
     row: Option<Member>,
-    lifeline: Option<(OwnedFd, OwnedFd)>,
+    lifeline: Option<(Lifeline, OwnedFd)>,
 }
 
 thread_local! {
@@ -151,13 +154,14 @@ pub fn child_forked(pid: u32) {
 /// most. None: there is no child, or it is not to be known here.
 pub fn forked_pid() -> Option<u32> {
     let row = LAST.take()?;
-    let lifeline = {
+    let waited_for = {
         let mut forked = forked();
-        let at = forked.iter().position(|(other, _)| *other == row)?;
-        forked.swap_remove(at).1
+        let at = forked.iter().position(|(other, _)| *other == row);
+        at.map(|at| forked.swap_remove(at)) // else it has begun, or is gone
     };
-    process::is_cut(&lifeline, 1000);
-    let pid = members::pid_of_child(row);
-    forked().push((row, lifeline));
-    pid
+    if let Some((row, lifeline)) = waited_for {
+        lifeline.is_cut(1000);
+        forked().push((row, lifeline));
+    }
+    members::pid_of_child(row)
 }

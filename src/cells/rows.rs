@@ -38,7 +38,7 @@ pub struct Row {
 
 const DOOMED: u64 = 1 << 63;
 
-/// Looks at a row that is being changed, until it is taken as it is: its worker has died or was stopped in the middle.
+/// Looks at a row that is being changed, until it is taken as it is: its worker has died in the middle, or is stopped.
 const LOOKS: usize = 10_000;
 
 #[repr(C, align(64))]

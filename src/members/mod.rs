@@ -345,7 +345,8 @@ pub fn note_child(m: Member, pid: u32) {
 /// The pid of the child for which row `m` was reserved, if it has said so, and to us.
 pub fn pid_of_child(m: Member) -> Option<u32> {
     let r = row(m.slot());
-    pid_in(&r.life, m).filter(|_| r.place.load(Relaxed) == here())
+    let pid = pid_in(&r.life, m).filter(|_| r.place.load(Relaxed) == here());
+    pid.filter(|_| named(r.ident.load(Acquire)) == Some(m)) // else it is gone, and the number may be another's
 }
 
 fn pid_under(m: Member, pid: u32) -> u64 {

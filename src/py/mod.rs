@@ -161,7 +161,11 @@ fn reap_of_server(py: Python<'_>, popen: &Bound<'_, PyAny>) -> PyResult<()> {
     if !popen.getattr(RETURNCODE)?.is_none() {
         return Ok(());
     }
-    let (pidfd, pipe) = (popen.getattr("pidfd")?.extract()?, popen.getattr("_pipe")?.extract()?);
+    let pidfd = popen.getattr("pidfd")?.extract()?;
+    let pipe = match popen.getattr("_pipe")?.extract()? {
+        Some(pipe) => pipe,
+        None => popen.getattr("sentinel")?.extract()?,
+    };
     if pidfd >= 0 && !process::is_readable(pidfd, 0) {
         return Ok(());
     }

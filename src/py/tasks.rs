@@ -6,7 +6,7 @@
 //! had of the task queue no other takes over: the pool's owner looks at the rows, and gives back what none claims (`recall`).
 
 use super::codec::{Letter, corrupt, encode, is_packed, not_kept, sealed, split, spread};
-use super::handle::{Name, Share, arena_full, patience, share, waiting, waiting_in_one};
+use super::handle::{Name, Share, arena_full, patience, share, waiting_in_one};
 use crate::cells::Kind;
 use crate::cells::rows::{self, Row};
 use crate::queue::{Claim, Ring};
@@ -226,7 +226,7 @@ impl TaskQueue {
     /// Wait for a task and claim it for the worker in `slot`: (job, index, tag, word, pickled, object). If `pickled`, the
     /// object is still its pickle, or a tuple of that, its buffers, and what has to be kept until it is read. Job 0 is no job and leaves no claim.
     fn take<'py>(&self, py: Python<'py>, rows: &Rows, slot: usize) -> PyResult<Bound<'py, PyTuple>> {
-        let row = rows.row(slot)?;
+        let row = rows.mine(slot)?;
         let claim = match self.ring.try_get().flatten() {
             Some(claim) => claim,
             None => self.wait(py, None)?.expect("a wait without end gives a message"),
@@ -363,7 +363,7 @@ impl TaskQueue {
     /// A message, or None if the time is over.
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Claim>> {
         let ring = self.ring;
-        let (out, claim) = waiting(py, patience(true, timeout), |w| ring.get(w))?;
+        let (out, claim) = waiting_in_one(py, patience(true, timeout), |w| ring.get(w))?;
         debug_assert!(claim.is_some() || out == Outcome::TimedOut);
         Ok(claim)
     }

@@ -101,7 +101,8 @@ impl Ring {
         if g.inherited {
             self.recover_get();
         }
-        self.claimable().any(|slot| slot.word.load(Acquire) != 0)
+        self.claimable()
+            .any(|slot| matches!(slot.word.load(Acquire) & STATE, CLAIMED | RETURNED))
     }
 
     /// Under the get lock: the slot of such a message, and its word. None is remembered until the next death.

@@ -2,7 +2,7 @@
 //! program that it was replaced by (exec).
 
 use super::errno;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// The calling process.
 pub fn pid() -> u32 {
@@ -105,26 +105,62 @@ pub fn is_alive(pid: u32, mark: Mark) -> bool {
     !ended && is_it()
 }
 
-/// What tells a parent whether the child that it forks exists: a pipe whose one end the child has, until it closes it, ends or
-/// becomes another program. None if no descriptors are to be had.
-pub fn lifeline() -> Option<(OwnedFd, OwnedFd)> {
+/// What tells a parent whether the child that it forks exists: the end of a pipe whose other end the child has, until it closes
+/// it, ends or becomes another program.
+pub struct Lifeline {
+    fd: libc::c_int,
+    /// Which pipe it is: a program may close descriptors that it does not know, and the number be another file's.
+    inode: u64,
+}
+
+/// A lifeline, and the child's end of it. None if no descriptors are to be had.
+pub fn lifeline() -> Option<(Lifeline, OwnedFd)> {
     let mut ends = [0; 2];
     // SAFETY: a place for two descriptors, which are ours from then on.
+    let [fd, theirs] = unsafe { (libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) == 0).then_some(ends) }?;
+    // SAFETY: it was just made.
+    let theirs = unsafe { OwnedFd::from_raw_fd(theirs) };
+    Some((Lifeline { fd, inode: inode(fd) }, theirs))
+}
+
+/// 0: there is no such descriptor.
+fn inode(fd: libc::c_int) -> u64 {
+    // SAFETY: an all-zero status is a valid place for what the call writes.
     unsafe {
-        (libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) == 0)
-            .then(|| (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
+        let mut status: libc::stat = std::mem::zeroed();
+        if libc::fstat(fd, &mut status) == 0 {
+            status.st_ino as u64
+        } else {
+            0
+        }
     }
 }
 
-/// Has nobody the other end of a lifeline any more? Waits for that at most so many milliseconds.
-pub fn is_cut(lifeline: &OwnedFd, milliseconds: i32) -> bool {
-    let mut p = libc::pollfd {
-        fd: lifeline.as_raw_fd(),
-        events: 0,
-        revents: 0,
-    };
-    // SAFETY: one valid pollfd.
-    unsafe { libc::poll(&mut p, 1, milliseconds) == 1 }
+impl Lifeline {
+    /// Has nobody the other end any more? Waits for that at most so many milliseconds.
+    pub fn is_cut(&self, milliseconds: i32) -> bool {
+        let mut p = libc::pollfd {
+            fd: self.fd,
+            events: 0,
+            revents: 0,
+        };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&mut p, 1, milliseconds) == 1 && p.revents & libc::POLLHUP != 0 }
+    }
+
+    /// Is the descriptor still the pipe's?
+    pub fn is_whole(&self) -> bool {
+        inode(self.fd) == self.inode
+    }
+}
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        if self.is_whole() {
+            // SAFETY: it is ours.
+            unsafe { libc::close(self.fd) };
+        }
+    }
 }
 
 /// Is this the process's first thread, the one whose interpreter thread runs signal handlers and finalization?

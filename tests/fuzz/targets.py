@@ -132,6 +132,7 @@ def fuzz_task(dice: random.Random) -> None:
     try:
         match dice.randrange(3):
             case 0:
+                rows.begin(0)
                 queue.take(rows, 0)
             case 1:
                 queue.receive(found.append, 0)

@@ -274,6 +274,11 @@ class ProcessCrew:
 
     def _report_end(self, worker: Worker) -> None:
         exitcode = worker.exitcode
+        if exitcode is None:  # without a pidfd: its pipe is closed before it has ended, or it has closed that itself
+            worker.join(GRACE)
+            worker.kill()
+            worker.join(GRACE)
+            exitcode = worker.exitcode
         worker.is_alive()  # lets go of it: an ended process is no active child
         row = self._row_of.pop(worker)
         self._wire.recall()

@@ -89,6 +89,8 @@ class Engine:
         """Jobs that are being cancelled, and what they fail with."""
         self._unwanted: list[Collection[int]] = []
         """Jobs that are being withdrawn."""
+        self._withdrawing = threading.RLock()
+        """Held by who looks through the queue: of two, one would miss what the other has in its hands."""
         self._withdrawn: set[int] = set()
         """Jobs whose task was taken back from the queue, to be told."""
         self._unsent: deque[tuple[Job, int]] = deque()
@@ -263,13 +265,13 @@ class Engine:
             return
         for job_id, exc in list(self._given_up.items()):
             if (job := self.jobs.get(job_id)) is not None:
-                self.wire.withdraw({job_id}, set())
+                _native.holding(self._withdrawing, self.wire.withdraw, {job_id}, set())
                 self.crew.stop_working_for(job_id)
                 self.abandon(job, exc)
             self._look_round()
             self._given_up.pop(job_id, None)
         for jobs in list(self._unwanted):
-            self.wire.withdraw(set(jobs), self._withdrawn)
+            _native.holding(self._withdrawing, self.wire.withdraw, set(jobs), self._withdrawn)
             try:
                 self._unwanted.remove(jobs)
             except ValueError:

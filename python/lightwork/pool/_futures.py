@@ -86,8 +86,9 @@ class FutureJob(Retries, Generic[T]):
 
     def withdrawn(self) -> None:
         concurrent.futures.Future.cancel(self.future)
-        if self.future._state == CANCELLED:
-            self.future.set_running_or_notify_cancel()
+        with self.future._condition:  # another thread may tell the same
+            if self.future._state == CANCELLED:
+                self.future.set_running_or_notify_cancel()
         self.future._job = None
 
     def submit_rest(self) -> None:

@@ -114,8 +114,9 @@ class Stream(Retries):
 
     def _fill_chunk(self) -> None:
         had = len(self._chunk)
+        more, extend = chain(islice(self._items, self.chunksize - had), (WHOLE,)), self._chunk.extend
         try:
-            self._chunk.extend(chain(islice(self._items, self.chunksize - had), (WHOLE,)))
+            extend(more)  # this alone: what any other call raises here is a signal handler's
         except Exception as e:
             if self._is_whole():
                 raise

@@ -155,8 +155,7 @@ class ProcessCrew:
     def fill(self) -> None:
         """Start the first workers, and the thread. If one cannot be started, end them and raise what that raised."""
         try:
-            while self._free:
-                self._start_one()
+            self._start_all()
             _native.without_interrupts(self.thread.start)  # which holds locks of `threading`'s
         except BaseException:
             self._give_up()
@@ -194,6 +193,12 @@ class ProcessCrew:
 
     def join(self) -> None:
         self.thread.join()
+
+    def _start_all(self) -> None:
+        """Not in the `try` itself: from CPython 3.12 on that does not cover the jump back to the head of a loop, where
+        a signal handler may run."""
+        while self._free:
+            self._start_one()
 
     def _start_one(self) -> None:
         row = self._free[-1]

@@ -303,19 +303,22 @@ class Engine:
         self.check_here()
         self._work_off()
         deadline = None if timeout is None else time.monotonic() + timeout
-        left = None
         try:
-            while not ready():
-                if deadline is not None:
-                    left = max(0.0, deadline - time.monotonic())
-                if not self._turn.run(self._read_for, ready, left):
-                    self._sleep(ready, latches, left)
-                if left == 0.0:
-                    return ready()
-            return True
+            return self._wait_until(ready, latches, deadline)
         finally:
             self._wake_next()
             self._wake_interrupted()
+
+    def _wait_until(self, ready: Callable[[], bool], latches: list[threading.Lock], deadline: float | None) -> bool:
+        left = None
+        while not ready():
+            if deadline is not None:
+                left = max(0.0, deadline - time.monotonic())
+            if not self._turn.run(self._read_for, ready, left):
+                self._sleep(ready, latches, left)
+            if left == 0.0:
+                return ready()
+        return True
 
     def check_here(self) -> None:
         """Raises ValueError in a forked child."""

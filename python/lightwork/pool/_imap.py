@@ -244,7 +244,7 @@ class IMapIterator(Generic[T]):
 
         Raises StopIteration after the last one; multiprocessing.TimeoutError if it is not there in time (a later call
         may get it); what the call raised, and the next call goes on with the next item (of a chunk larger than 1, with
-        the next chunk); what the iterable raised, after the results of the items before; WorkerDied, TaskTimeout,
+        the next chunk); what the iterable raised, after the results of the chunks before; WorkerDied, TaskTimeout,
         PoolBroken, TaskCancelled and MaybeEncodingError as `AsyncResult.get` does; ValueError in a forked child;
         RuntimeError in a signal handler that came while the iterable was asked, if there is no result to wait for.
         """

@@ -75,14 +75,18 @@ class ThreadCrew:
     def fill(self) -> None:
         """Start the threads. If one cannot be started, send the others home and raise RuntimeError."""
         try:
-            for desk in self._desks:
-                thread = self._make(desk)
-                thread.daemon = True
-                thread.start()
-                self.workers.append(thread)
+            self._start_all()
         except BaseException:
             self._send_home()
             raise
+
+    def _start_all(self) -> None:
+        """Not in the `try` itself: see `_crew`."""
+        for desk in self._desks:
+            thread = self._make(desk)
+            thread.daemon = True
+            thread.start()
+            self.workers.append(thread)
 
     def nudge(self) -> None:
         if self._engine.drained():

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .. import _native
@@ -172,9 +173,10 @@ class ProcessCrew:
                 worker.terminate()
         deadline = time.monotonic() + GRACE
         for worker in started:
-            worker.join(max(0.0, deadline - time.monotonic()))
-            if worker.exitcode is None:
-                worker.kill()
+            if isinstance(worker, BaseProcess):  # a class of the program's own may know less
+                worker.join(max(0.0, deadline - time.monotonic()))
+                if worker.exitcode is None:
+                    worker.kill()
             worker.join()
 
     def nudge(self) -> None:

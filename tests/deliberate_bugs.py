@@ -42,7 +42,7 @@ BUGS = [
         (
             ("kill/run.py", ["--case", "Lock", "sync.take.1"], "stuck"),
             ("step/run.py", ["acquire", "--every", "40"], "stuck"),
-            ("chaos/storms.py", ["forks", "--seconds", "5"], "forks"),
+            ("chaos/storms.py", ["forks", "--seconds", "20"], "forks"),
         ),
     ),
     Bug(

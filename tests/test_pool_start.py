@@ -89,6 +89,38 @@ def test_a_pool_that_cannot_start_ends_workers_that_do_not_obey() -> None:
     assert mp.active_children() == []
 
 
+class Knowing:
+    """A worker of the program's own, which knows no more than the standard library's pool asks when it cannot start."""
+
+    name, exitcode, state = "Process", None, "initial"
+
+    def start(self) -> None:
+        self.state = "started"
+
+    def terminate(self) -> None:
+        self.state = "terminated"
+
+    def join(self) -> None:
+        assert self.state == "terminated"
+        self.state = "joined"
+
+
+def test_a_pool_that_cannot_start_ends_workers_of_any_class() -> None:
+    workers: list[Knowing] = []
+
+    class Failing(Pool):
+        @staticmethod
+        def Process(ctx: BaseContext, *args: Any, **kwds: Any) -> Any:
+            if len(workers) == 2:
+                raise OSError("no more processes")
+            workers.append(Knowing())
+            return workers[-1]
+
+    with pytest.raises(OSError, match="no more processes"):
+        Failing(4, context=mp.get_context("fork"))
+    assert [worker.state for worker in workers] == ["joined", "joined"]
+
+
 def test_a_pool_that_cannot_watch_its_workers_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = cannot_start_the_third_process(SystemExit("no third process"))
     reported: list[Any] = []

@@ -51,7 +51,7 @@ fn forked() -> MutexGuard<'static, Forked> {
 }
 
 /// Free the rows of those that are gone.
-fn look_after_forked() {
+pub fn look_after_forked() {
     forked().retain(|(row, lifeline)| {
         if !lifeline.is_whole() {
             return false;

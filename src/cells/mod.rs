@@ -353,7 +353,7 @@ pub fn after_deaths() {
 /// Look for all that nobody has any more.
 pub fn tidy() {
     members::sweep();
-    now(); // children that are gone before they had begun are nobody's heirs
+    launches::look_after_forked(); // those that are gone before they had begun are nobody's heirs
     blocks::free_unfinished();
     empty_limbo(); // queues first: their messages hold the rest
     parcel::free_of_the_dead();

@@ -91,17 +91,9 @@ pub fn is_alive(pid: u32, mark: Mark) -> bool {
         // SAFETY: signal 0 only asks.
         return (unsafe { libc::kill(pid as libc::pid_t, 0) } == 0 || errno() != libc::ESRCH) && is_it();
     }
-    let mut p = libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one valid pollfd, no waiting; then we close the descriptor that we opened.
-    let ended = unsafe {
-        let n = libc::poll(&mut p, 1, 0);
-        libc::close(fd);
-        n == 1
-    };
+    let ended = is_readable(fd, 0);
+    // SAFETY: we opened it.
+    unsafe { libc::close(fd) };
     !ended && is_it()
 }
 
